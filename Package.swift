@@ -1,0 +1,98 @@
+// swift-tools-version:6.3
+import PackageDescription
+
+/// Every Swift target: warnings are errors, imports are internal, existentials are spelled `any`.
+let strict: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+  .treatAllWarnings(as: .error),
+]
+/// Adapters also mark each touch of C memory with `unsafe`, so `grep -rn unsafe Sources` is the audit list.
+let adapter = strict + [.strictMemorySafety()]
+
+func pure(_ name: String, _ deps: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: deps, swiftSettings: strict)
+}
+func adapts(_ name: String, _ c: [String], _ deps: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: c.map { .target(name: $0) } + deps, swiftSettings: adapter)
+}
+func tests(_ name: String, _ deps: [Target.Dependency] = []) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: [.target(name: name), "TestSupport"] + deps, swiftSettings: strict)
+}
+
+let package = Package(
+  name: "fhird",
+  products: [
+    .library(name: "FHIRControl", targets: ["FHIRControl"]),
+    .library(name: "FHIRClient", targets: ["FHIRClient"]),
+    .executable(name: "fhird", targets: ["fhird"]),
+    .executable(name: "fhirctl", targets: ["fhirctl"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
+  ],
+  targets: [
+    // C libraries: a module map, a shim header, nothing else.
+    .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+    .systemLibrary(name: "CSodium", pkgConfig: "libsodium", providers: [.apt(["libsodium-dev"])]),
+    .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+    .target(name: "CLinux"),
+
+    // Pure: values and state machines. No clock, no sockets, no queues.
+    pure("FHIRControl"),
+    pure("SMARTProtocol"),
+    pure("FHIRSchema", ["SMARTProtocol"]),
+    pure("ConnectionCore", ["FHIRControl", "SMARTProtocol", "FHIRSchema"]),
+
+    // Adapters: one C library each, one port each.
+    adapts("LMDBStore", ["CLMDB"], ["ConnectionCore"]),
+    adapts("CurlHTTP", ["CCurl"], ["ConnectionCore"]),
+    adapts("SodiumVault", ["CSodium"], ["ConnectionCore"]),
+    adapts("SystemdHost", ["CSystemd"], ["ConnectionCore"]),
+    adapts("DispatchSupport", ["CLinux"], []),
+
+    // Programs.
+    .target(
+      name: "FHIRDaemon",
+      dependencies: [
+        "FHIRControl", "SMARTProtocol", "FHIRSchema", "ConnectionCore", "DispatchSupport", "LMDBStore", "CurlHTTP",
+        "SodiumVault", "SystemdHost",
+        .product(name: "Configuration", package: "swift-configuration"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: adapter),
+    .executableTarget(name: "fhird", dependencies: ["FHIRDaemon"], swiftSettings: strict),
+    .target(name: "FHIRClient", dependencies: ["FHIRControl"], swiftSettings: adapter),
+    .executableTarget(
+      name: "fhirctl",
+      dependencies: [
+        "FHIRClient", "FHIRControl", "CLinux", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: strict),
+
+    // Tests.
+    .target(
+      name: "TestSupport", dependencies: ["ConnectionCore", "SMARTProtocol", "FHIRControl"], path: "Tests/TestSupport",
+      swiftSettings: strict),
+    tests("FHIRControl"), tests("SMARTProtocol"), tests("FHIRSchema", ["SMARTProtocol"]),
+    tests("ConnectionCore", ["FHIRControl", "SMARTProtocol"]),
+    tests("LMDBStore", ["ConnectionCore", "SMARTProtocol"]),
+    tests("CurlHTTP", ["ConnectionCore", "SMARTProtocol"]),
+    tests("SodiumVault", ["ConnectionCore", "SMARTProtocol"]),
+    tests("DispatchSupport"),
+    tests("FHIRDaemon", ["ConnectionCore", "SMARTProtocol", "FHIRControl", "DispatchSupport"]),
+    .target(name: "FakeDaemon", path: "Tests/FakeDaemon", swiftSettings: strict),
+    .testTarget(
+      name: "FHIRClientTests", dependencies: ["FHIRClient", "FHIRControl", "FakeDaemon"], swiftSettings: strict),
+    .testTarget(
+      name: "fhirctlTests", dependencies: ["fhirctl", "FHIRControl", "FHIRClient", "FakeDaemon"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "IntegrationTests", dependencies: ["FHIRClient", "FHIRControl", "TestSupport"], swiftSettings: strict),
+    .testTarget(name: "TidyTests", swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,191 @@
+/// `connection.*`
+import FHIRControl
+import SMARTProtocol
+
+extension Commands {
+  func createConnection(_ fields: ConnectionFields, _ caller: Caller) async throws(ControlError) -> ConnectionSummary {
+    let checked = settings.validator(tester).complete(fields)
+    guard checked.errors.isEmpty else { throw ControlError.validation(checked.errors) }
+    let name = checked.fields.connectionName ?? ""
+    _ = try directory.require(.connectionCreate, caller, connection: name)
+    let id = try await engine.createConnection(checked.fields)
+    let found = try directory.find(id.description, for: .connectionCreate, caller)
+    await health.connectionChanged(id, found.connection.record)
+    return try await summary(id, found.connection)
+  }
+
+  func getConnection(_ parameters: ConnectionReference, _ caller: Caller) async throws(ControlError)
+    -> ConnectionSummary
+  {
+    let found = try directory.find(parameters.connection, for: .connectionGet, caller)
+    return try await summary(found.id, found.connection)
+  }
+
+  /// Connections of one page at the most.
+  static var pageMax: Int { 1000 }
+  static var pageDefault: Int { 100 }
+
+  func listConnections(_ parameters: ConnectionListParameters, _ caller: Caller) async throws(ControlError)
+    -> ConnectionPage
+  {
+    let limit = parameters.limit ?? Self.pageDefault
+    guard (1...Self.pageMax).contains(limit) else {
+      throw ControlError(
+        .invalidParams, "parameter limit must be 1 to \(Self.pageMax)", fields: [FieldError("limit", "is out of range")])
+    }
+    let filter = try parameters.filter.map { text throws(ControlError) in
+      guard let glob = Glob(text) else {
+        throw ControlError(
+          .invalidParams, "parameter filter is not a glob of 1 to \(Glob.bytesMax) bytes",
+          fields: [FieldError("filter", "is not a glob")])
+      }
+      return glob
+    }
+    var cursor: [UInt8]?
+    if let text = parameters.cursor {
+      guard let id = ConnectionID(text) else {
+        throw ControlError(
+          .invalidParams, "parameter cursor is not one that connection.list gave",
+          fields: [FieldError("cursor", "is malformed")])
+      }
+      cursor = id.bytes
+    }
+    let reach = directory.book.policy.reach(of: caller, method: .connectionList)
+    var page = ConnectionPage(connections: [])
+    var unreadable: [UnreadableRecord] = []
+    scan: while true {
+      let after = cursor
+      let records = try read { () throws(LedgerError) in try ledger.page(of: .connections, after: after, limit: limit) }
+      for (index, stored) in records.enumerated() {
+        cursor = stored.key
+        guard let id = ConnectionID(bytes: stored.key) else { continue }
+        do {
+          let connection = try ledger.connection(in: stored)
+          guard filter?.matches(connection.record.name) ?? true,
+            reach.covers(connection: id, named: connection.record.name, subject: "")
+          else { continue }
+          page.connections.append(try await summary(id, connection))
+        } catch let error as LedgerError {
+          guard reach.isWhole else { continue }
+          unreadable.append(
+            UnreadableRecord(id: id.description, detail: error.sentence, hint: ControlError(error).data.hint ?? ""))
+        } catch { throw error as? ControlError ?? ControlError(.internalError, "the list could not be made") }
+        if page.connections.count == limit {
+          if index == records.count - 1, records.count < limit { cursor = nil }
+          break scan
+        }
+      }
+      if records.count < limit {
+        cursor = nil
+        break
+      }
+    }
+    page.nextCursor = cursor.flatMap { ConnectionID(bytes: $0)?.description }
+    page.unreadable = unreadable.isEmpty ? nil : unreadable
+    return page
+  }
+
+  func updateConnection(_ parameters: ConnectionUpdateParameters, _ caller: Caller) async throws(ControlError)
+    -> ConnectionUpdateResult
+  {
+    let found = try directory.find(parameters.connection, for: .connectionUpdate, caller)
+    if let wanted = parameters.ifGeneration, wanted != found.connection.generation {
+      throw ControlError(
+        .generationConflict,
+        "the connection has generation \(found.connection.generation), not \(wanted)",
+        hint: "read it again with fhirctl connection show '\(found.name)', then repeat the change")
+    }
+    let old = found.connection.record
+    let secretRemoved = parameters.fields.clientSecret?.isEmpty == true
+    let merged = old.fields.changed(by: parameters.fields)
+    let checked = settings.validator(tester).complete(merged, hasSecret: old.hasClientSecret && !secretRemoved)
+    guard checked.errors.isEmpty else { throw ControlError.validation(checked.errors) }
+    if let name = checked.fields.connectionName, name != old.name {
+      _ = try directory.require(.connectionUpdate, caller, connection: name)
+    }
+    let effect = try await engine.updateConnection(
+      found.id, from: found.connection, to: checked.fields, secretRemoved: secretRemoved)
+    guard let now = try read({ () throws(LedgerError) in try ledger.connection(found.id) }) else {
+      throw ControlError(.connectionNotFound, "the connection was deleted meanwhile", hint: "fhirctl connection list")
+    }
+    await health.connectionChanged(found.id, now.record)
+    return ConnectionUpdateResult(
+      connection: try await summary(found.id, now), grantsToRenew: effect.renewed,
+      grantsNeedingLogin: effect.needingLogin)
+  }
+
+  func testConnection(_ parameters: ConnectionTestParameters, _ caller: Caller) async throws(ControlError)
+    -> ConnectionTestResult
+  {
+    if let reference = parameters.connection {
+      guard parameters.fields == ConnectionFields() else {
+        throw ControlError(
+          .invalidParams, "give either connection or the fields of one that is not saved, not both",
+          fields: [FieldError("connection", "stands beside other fields")])
+      }
+      let found = try directory.find(reference, for: .connectionTest, caller)
+      return await tester.test(found.id, found.connection.record, secret: nil)
+    }
+    // Fields of one's own choice make the daemon connect anywhere: only for those who may test everything.
+    try directory.requireWhole(.connectionTest, caller)
+    let checked = settings.validator(tester).complete(parameters.fields, nameRequired: false)
+    guard checked.errors.isEmpty else { throw ControlError.validation(checked.errors) }
+    guard let id = ConnectionID(bytes: entropy.bytes(ConnectionID.byteCount)) else {
+      throw ControlError(.internalError, "no random bytes")
+    }
+    let secret = checked.fields.clientSecret.map { text in
+      let bytes = Array(text.utf8)
+      return SharedSecret(ledger.vault.makeSecret(count: bytes.count) { $0.copyBytes(from: bytes) })
+    }
+    let record = ConnectionRecord(
+      id: id, fields: checked.fields, hasClientSecret: secret != nil, createdAt: clock.wall(), updatedAt: clock.wall())
+    return await tester.test(nil, record, secret: secret)
+  }
+
+  func deleteConnection(_ parameters: ConnectionDeleteParameters, _ caller: Caller) async throws(ControlError)
+    -> ConnectionDeleteResult
+  {
+    let found: Directory.Found
+    do { found = try directory.find(parameters.connection, for: .connectionDelete, caller) } catch {
+      // A record that does not open must not stay for ever: it can be deleted by its id.
+      guard error.data.code == .storeCorrupt, let id = ConnectionID(parameters.connection) else { throw error }
+      let grants = try await engine.deleteConnection(id, name: nil)
+      return ConnectionDeleteResult(
+        id: id.description, connectionName: "", grantsErased: grants, revocation: "not_asked",
+        revocationDetail: "the record could not be read")
+    }
+    let record = found.connection.record
+    var revocation = (outcome: "not_asked", detail: String?.none)
+    if parameters.revoke ?? true, record.usesTokens { revocation = await tester.revoke(found.id, record) }
+    let grants = try await engine.deleteConnection(found.id, name: record.name)
+    await health.connectionChanged(found.id, nil)
+    return ConnectionDeleteResult(
+      id: found.id.description, connectionName: record.name, grantsErased: grants, revocation: revocation.outcome,
+      revocationDetail: revocation.detail)
+  }
+
+  /// The connection as everybody may see it.
+  func summary(_ id: ConnectionID, _ connection: Versioned<ConnectionRecord>) async throws(ControlError)
+    -> ConnectionSummary
+  {
+    let record = connection.record
+    let discovery = try read { () throws(LedgerError) in try ledger.discovery(id) }
+    var endpoints = discovery?.endpoints ?? [:]
+    let configured = [
+      ("token_url", record.fields.tokenURL), ("auth_url", record.fields.authURL),
+      ("revocation_url", record.fields.revocationURL), ("introspection_url", record.fields.introspectionURL),
+    ]
+    for case (let name, let url?) in configured { endpoints[name] = Endpoint(url: url, source: "configured") }
+    return ConnectionSummary(
+      id: id.description, generation: connection.generation, fields: record.fields,
+      hasClientSecret: record.hasClientSecret, createdAt: record.createdAt, updatedAt: record.updatedAt,
+      endpoints: endpoints, findings: discovery?.findings, token: await status(of: id, record),
+      serverHealth: await health.health(of: record.baseURL), grants: record.usesTokens ? 1 : 0)
+  }
+}
+
+extension SettingsSource {
+  func validator(_ tester: ConnectionTester) -> ConnectionValidator {
+    ConnectionValidator(allowInsecureLoopback: current.allowInsecureLoopback, canReadFile: tester.canReadFile)
+  }
+}

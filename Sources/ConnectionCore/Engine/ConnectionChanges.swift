@@ -1,0 +1,243 @@
+/// How the engine creates, changes and deletes connections: one transaction each, durable before the caller hears of it.
+package import FHIRControl
+import SMARTProtocol
+
+extension Engine {
+  /// - Parameter fields: complete and validated.
+  package func createConnection(_ fields: ConnectionFields) async throws(ControlError) -> ConnectionID {
+    guard let id = ConnectionID(bytes: entropy.bytes(ConnectionID.byteCount)) else {
+      throw ControlError(.internalError, "no random bytes")
+    }
+    let now = clock.wall()
+    let name = fields.connectionName ?? ""
+    let record = ConnectionRecord(
+      id: id, fields: fields, hasClientSecret: fields.clientSecret != nil, createdAt: now, updatedAt: now)
+    let nameAddress = ledger.nameAddress(name)
+    let key = ledger.grantKey(id, subject: "")
+    var writes = [
+      ledger.put(Ledger.connectionAddress(id), json: record, ConnectionRecord.recordVersion, 1),
+      ledger.put(nameAddress, id.bytes, 1, 1),
+    ]
+    if let secret = fields.clientSecret {
+      writes.append(ledger.put(Ledger.secretAddress(id), Array(secret.utf8), 1, 1))
+    }
+    if record.usesTokens {
+      let grant = GrantRecord(connection: id, subject: "")
+      writes.append(ledger.put(Ledger.grantAddress(key), grant.encoded, GrantRecord.recordVersion, 1))
+    }
+    do {
+      try await ledger.commit(RecordBatch(conditions: [.init(nameAddress, nil)], writes: writes))
+      noteStore(nil)
+    } catch { throw changeError(error, conflict: Self.nameTaken(name)) }
+    book.bumpEpoch()
+    log.record(.notice, "connection created", [.event: "connection_created", .connection: name])
+    if record.usesTokens { scheduler.schedule(key, at: firstLook(of: record)) }
+    return id
+  }
+
+  static func nameTaken(_ name: String) -> ControlError {
+    ControlError(
+      .connectionExists, "a connection named \(name.debugDescription) exists already",
+      hint: "fhirctl connection show '\(name)', or choose another name")
+  }
+
+  private func changeError(_ error: LedgerError, conflict: ControlError) -> ControlError {
+    if case .store(.conflict) = error { return conflict }
+    if case .store(let store) = error { noteStore(store) }
+    return ControlError(error)
+  }
+
+  private func firstLook(of record: ConnectionRecord) -> Instant? {
+    switch policy(of: record).mode {
+    case .ahead: clock.now()
+    case .onDemand: nil
+    }
+  }
+
+  /// What an update did to the grants.
+  package struct Effect: Sendable {
+    package var renewed = 0
+    package var needingLogin = 0
+  }
+
+  /// - Parameters:
+  ///   - fields: complete and validated; `clientSecret` only if it changes.
+  ///   - secretRemoved: the stored secret goes.
+  package func updateConnection(
+    _ id: ConnectionID, from old: Versioned<ConnectionRecord>, to fields: ConnectionFields, secretRemoved: Bool
+  ) async throws(ControlError) -> Effect {
+    let oldName = old.record.name
+    let newName = fields.connectionName ?? oldName
+    let hasSecret = fields.clientSecret != nil || (old.record.hasClientSecret && !secretRemoved)
+    let record = ConnectionRecord(
+      id: id, fields: fields, hasClientSecret: hasSecret, createdAt: old.record.createdAt, updatedAt: clock.wall())
+    let address = Ledger.connectionAddress(id)
+    var batch = RecordBatch(
+      conditions: [.init(address, old.generation)],
+      writes: [ledger.put(address, json: record, ConnectionRecord.recordVersion, old.generation + 1)])
+    let newAddress = ledger.nameAddress(newName)
+    let oldAddress = ledger.nameAddress(oldName)
+    if newAddress != oldAddress {
+      batch.conditions.append(.init(newAddress, nil))
+      batch.writes += [.delete(oldAddress), ledger.put(newAddress, id.bytes, 1, 1)]
+    }
+    if let secret = fields.clientSecret {
+      batch.writes.append(ledger.put(Ledger.secretAddress(id), Array(secret.utf8), 1, old.generation + 1))
+    } else if secretRemoved {
+      batch.writes.append(.delete(Ledger.secretAddress(id)))
+    }
+    if fields.fhirBaseURL != old.record.fields.fhirBaseURL || fields.issuer != old.record.fields.issuer {
+      batch.writes.append(.delete(Ledger.discoveryAddress(id)))
+    }
+    let (key, effect) = try renewGrant(id, old.record, record, fields.clientSecret != nil, &batch)
+    do {
+      try await ledger.commit(batch)
+      noteStore(nil)
+    } catch {
+      throw changeError(
+        error,
+        conflict: newAddress != oldAddress && (try? ledger.connectionID(matching: newName)) ?? nil != nil
+          ? Self.nameTaken(newName)
+          : ControlError(
+            .generationConflict, "the connection or its grant was changed meanwhile",
+            hint: "read it again with fhirctl connection show '\(oldName)', then repeat the change"))
+    }
+    supersede(key, ControlError(.generationConflict, "the connection was changed meanwhile", hint: "try again"))
+    book.bumpEpoch()
+    log.record(.notice, "connection updated", [.event: "connection_updated", .connection: newName])
+    scheduler.schedule(key, at: record.usesTokens ? firstLook(of: record) : nil)
+    return effect
+  }
+
+  /// What the change means for the default grant: a token that is no longer right is dropped, an earlier refusal is
+  /// forgotten, everything else stays.
+  private func renewGrant(
+    _ id: ConnectionID, _ old: ConnectionRecord, _ new: ConnectionRecord, _ secretChanged: Bool,
+    _ batch: inout RecordBatch
+  ) throws(ControlError) -> (GrantKey, Effect) {
+    let key = ledger.grantKey(id, subject: "")
+    let address = Ledger.grantAddress(key)
+    var effect = Effect()
+    let found: Versioned<GrantRecord>?
+    do { found = try ledger.grant(key) } catch { throw ControlError(error) }
+    guard new.usesTokens else {
+      if found != nil { batch.writes += [.delete(address), .delete(Ledger.tokenAddress(key))] }
+      return (key, effect)
+    }
+    let drops = new.fields.needsNewToken(since: old.fields)
+    guard drops || secretChanged || found == nil || new.fields.deservesNewAttempt(since: old.fields) else {
+      return (key, effect)
+    }
+    var grant = drops ? GrantRecord(connection: id, subject: "") : found?.record ?? GrantRecord(connection: id, subject: "")
+    if drops {
+      batch.writes.append(.delete(Ledger.tokenAddress(key)))
+      if found?.record.expiresAt != nil { effect.renewed = 1 }
+    } else {
+      // The token at hand stays good; what the server said of the old configuration no longer counts.
+      if grant.standing != .dead { grant.standing = grant.expiresAt == nil ? .new : .valid }
+      grant.failures = 0
+      grant.nextAttemptAt = nil
+      grant.lastError = nil
+    }
+    if grant.standing == .dead { effect.needingLogin = 1 }
+    batch.conditions.append(.init(address, found?.generation))
+    batch.writes += [
+      .delete(Ledger.inFlightAddress(key)),
+      ledger.put(address, grant.encoded, GrantRecord.recordVersion, (found?.generation ?? 0) + 1),
+    ]
+    return (key, effect)
+  }
+
+  /// Erases the connection and everything that hangs on it.
+  /// - Returns: how many grants went with it.
+  /// - Parameter name: nil when the record does not open.
+  package func deleteConnection(_ id: ConnectionID, name: String?) async throws(ControlError) -> Int {
+    var grants: [StoredRecord] = []
+    do {
+      // Every page is looked through: a deadline that stays behind would find nothing and go away by itself.
+      while true {
+        let page = try ledger.page(of: .grants, prefix: id.bytes, after: grants.last?.key, limit: 1000)
+        grants += page.map { StoredRecord(key: $0.key, value: []) }
+        if page.count < 1000 { break }
+      }
+    } catch { throw ControlError(error) }
+    let address = Ledger.connectionAddress(id)
+    do throws(LedgerError) {
+      let names: [RecordAddress]
+      if let name { names = [ledger.nameAddress(name)] } else { names = try namesLeadingTo(id) }
+      try await ledger.commit(
+        RecordBatch(writes: names.map { .delete($0) } + [
+          .delete(address), .delete(Ledger.discoveryAddress(id)),
+          .deletePrefix(.grants, id.bytes), .deletePrefix(.tokens, id.bytes), .deletePrefix(.inflight, id.bytes),
+          .deletePrefix(.keys, id.bytes),
+        ]))
+      noteStore(nil)
+    } catch {
+      throw changeError(error, conflict: ControlError(.generationConflict, "the connection was changed meanwhile"))
+    }
+    book.bumpEpoch()
+    for grant in grants {
+      guard let key = GrantKey(bytes: grant.key) else { continue }
+      supersede(key, ControlError(.connectionNotFound, "the connection was deleted", hint: "fhirctl connection list"))
+      scheduler.schedule(key, at: nil)
+    }
+    log.record(.notice, "connection deleted", [.event: "connection_deleted", .connection: name ?? id.description])
+    return grants.count
+  }
+
+  /// The names of a connection whose own record does not open; found by looking at every name.
+  private func namesLeadingTo(_ id: ConnectionID) throws(LedgerError) -> [RecordAddress] {
+    var found: [RecordAddress] = []
+    var after: [UInt8]?
+    while true {
+      let page = try ledger.page(of: .names, after: after, limit: 1000)
+      found += page.filter { ledger.connectionID(in: $0) == id }.map { RecordAddress(.names, $0.key) }
+      guard page.count == 1000 else { return found }
+      after = page.last?.key
+    }
+  }
+
+  // MARK: start
+
+  /// Clears what a killed process left under way. A client-credentials request that was lost costs nothing: the grant
+  /// is simply due again.
+  package func recover() async throws(LedgerError) {
+    let left = try ledger.page(of: .inflight, after: nil, limit: Self.recoveryMax)
+    guard !left.isEmpty else { return }
+    try await ledger.commit(RecordBatch(writes: left.map { .delete(RecordAddress(.inflight, $0.key)) }))
+    log.record(
+      .notice, "token requests were under way when the last process ended",
+      [.event: "recovered", .count: "\(left.count)"])
+  }
+
+  /// In-flight records at the most: as many as requests can be under way, with room for several crashes in a row.
+  static var recoveryMax: Int { 10_000 }
+
+  /// Reads one page of grants and puts their deadlines into the planner.
+  /// - Returns: where to go on; nil: that was all.
+  package func loadDeadlines(after key: [UInt8]?, limit: Int) throws(LedgerError) -> [UInt8]? {
+    let page = try ledger.page(of: .grants, after: key, limit: limit)
+    var policies: [ConnectionID: RefreshPolicy] = [:]
+    for stored in page {
+      guard let key = GrantKey(bytes: stored.key) else { continue }
+      do {
+        let grant = try ledger.grant(in: stored)
+        let policy: RefreshPolicy
+        if let known = policies[key.connection] {
+          policy = known
+        } else {
+          guard let connection = try ledger.connection(key.connection) else { continue }
+          policy = self.policy(of: connection.record)
+          policies[key.connection] = policy
+        }
+        let facts = grant.record.facts(generation: grant.generation, on: clock)
+        scheduler.schedule(key, at: TokenMachine.due(facts: facts, policy: policy, now: clock.now(), chance: chance()))
+      } catch {
+        log.record(
+          .error, "a record does not open; everything else is served on",
+          [.event: "record_unreadable", .detail: error.sentence, .cure: ControlError(error).data.hint ?? ""])
+      }
+    }
+    return page.count < limit ? nil : page.last?.key
+  }
+}

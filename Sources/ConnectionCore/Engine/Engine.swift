@@ -1,0 +1,438 @@
+/// The one actor that changes connections and grants. It steps the machines and runs their actions; it never waits for
+/// a server itself: requests leave it and come back as events with the generation under which they were asked.
+package import FHIRControl
+package import SMARTProtocol
+
+package actor Engine {
+  package struct Options: Sendable {
+    /// Token requests under way in all, and to one endpoint.
+    package var concurrency: Int
+    package var concurrencyPerHost: Int
+    /// The largest margin before expiry where a connection says nothing.
+    package var expiryBuffer: Instant.Span
+    package init(concurrency: Int = 256, concurrencyPerHost: Int = 8, expiryBuffer: Instant.Span = .seconds(600)) {
+      self.concurrency = concurrency
+      self.concurrencyPerHost = concurrencyPerHost
+      self.expiryBuffer = expiryBuffer
+    }
+  }
+
+  private let executor: any SerialExecutor
+  package nonisolated var unownedExecutor: UnownedSerialExecutor { executor.asUnownedSerialExecutor() }
+
+  let ledger: Ledger
+  let clock: any Clock
+  let log: any EventLog
+  let entropy: any Entropy
+  let book: AccessBook
+  let scheduler: any RefreshScheduler
+  private let source: any TokenSource
+  private var options: Options
+
+  private var runs: [GrantKey: GrantRun] = [:]
+  private var gates: EndpointGates
+  private var serials: UInt64 = 0
+  private var isStopping = false
+  private var stopWaiters: [CheckedContinuation<Void, Never>] = []
+  /// Health of the store as the last write found it; nil: well.
+  private var storeTrouble: StoreError?
+
+  package init(
+    executor: any SerialExecutor, ledger: Ledger, source: any TokenSource, scheduler: any RefreshScheduler,
+    book: AccessBook, clock: any Clock, entropy: any Entropy, log: any EventLog, options: Options = Options()
+  ) {
+    self.executor = executor
+    self.ledger = ledger
+    self.source = source
+    self.scheduler = scheduler
+    self.book = book
+    self.clock = clock
+    self.entropy = entropy
+    self.log = log
+    self.options = options
+    gates = EndpointGates(perEndpointMax: options.concurrencyPerHost, totalMax: options.concurrency)
+  }
+
+  // MARK: for everybody
+
+  /// Returns when a token valid for `minimum` is durable in the store. Everybody who asks meanwhile joins the same
+  /// request. Cancelling the task takes the caller out of the queue, nothing else.
+  /// - Parameter forced: a new token even if the one at hand is good.
+  package func obtainToken(_ key: GrantKey, minimum: Instant.Span, forced: Bool) async throws(ControlError) {
+    guard !isStopping else { throw ControlError.shuttingDown }
+    try openRun(key)
+    guard var run = runs[key] else { return }
+    let (verdict, actions) = run.machine.tokenWanted(minimum: minimum, forced: forced, at: clock.now())
+    runs[key] = run
+    switch verdict {
+    case .serve: closeIfIdle(key)
+    case .wait:
+      serials += 1
+      let waiter = serials
+      do {
+        try await withTaskCancellationHandler {
+          try await withCheckedThrowingContinuation { continuation in
+            runs[key]?.waiters.append(.init(id: waiter, continuation: continuation))
+            perform(actions, key)
+            if Task.isCancelled { dropWaiter(waiter, of: key) }
+          }
+        } onCancel: {
+          Task { await self.dropWaiter(waiter, of: key) }
+        }
+      } catch { throw error as? ControlError ?? ControlError.cancelled }
+    case .backingOff(let until):
+      let refusal = backoffError(run, until: until)
+      closeIfIdle(key)
+      throw refusal
+    case .refused, .dead:
+      let refusal = standingError(run)
+      closeIfIdle(key)
+      throw refusal
+    }
+  }
+
+  /// The planner's deadlines that have come.
+  package func refreshDue(_ keys: [GrantKey]) {
+    guard !isStopping else { return }
+    for key in keys {
+      do { try openRun(key) } catch {
+        // Told once a look, at the pace of the daemon's own interval; the record's cure is in the journal.
+        log.record(.error, "a grant cannot be refreshed", [.event: "grant_unreadable", .detail: error.message])
+        continue
+      }
+      guard var run = runs[key] else { continue }
+      let actions = run.machine.refreshDue(at: clock.now(), chance: chance())
+      runs[key] = run
+      perform(actions, key)
+      closeIfIdle(key)
+    }
+  }
+
+  /// Whether a refresh of this grant is under way.
+  package func isUnderWay(_ key: GrantKey) -> Bool { runs[key]?.machine.isUnderWay ?? false }
+
+  /// When the grant is looked at next.
+  package func nextLook(at key: GrantKey) async -> Instant? { await scheduler.deadline(of: key) }
+
+  package var refreshesUnderWay: Int { gates.underWay }
+
+  package var storeState: StoreError? { storeTrouble }
+
+  package func ping() {}
+
+  /// No new attempts; returns when those under way have ended.
+  package func stop() async {
+    isStopping = true
+    for key in runs.keys where runs[key]?.isQueued == true { supersede(key, ControlError.shuttingDown) }
+    guard gates.underWay > 0 else { return }
+    await withCheckedContinuation { stopWaiters.append($0) }
+  }
+
+  // MARK: runs
+
+  /// Reads the grant and what it depends on, unless a run is open already.
+  private func openRun(_ key: GrantKey) throws(ControlError) {
+    guard runs[key] == nil else { return }
+    let found: (grant: Versioned<GrantRecord>, connection: Versioned<ConnectionRecord>)
+    do {
+      guard let grant = try ledger.grant(key), let connection = try ledger.connection(key.connection) else {
+        throw ControlError.noSuchGrant
+      }
+      found = (grant, connection)
+    } catch let error as LedgerError {
+      throw ControlError(error)
+    } catch { throw error as? ControlError ?? .noSuchGrant }
+    serials += 1
+    runs[key] = GrantRun(
+      serial: serials, key: key, id: key.connection, connection: found.connection.record,
+      endpoint: source.endpointKey(of: key.connection, found.connection.record), record: found.grant.record,
+      machine: TokenMachine(
+        facts: found.grant.record.facts(generation: found.grant.generation, on: clock),
+        policy: policy(of: found.connection.record)))
+  }
+
+  func policy(of connection: ConnectionRecord) -> RefreshPolicy {
+    let fields = connection.fields.refresh
+    return RefreshPolicy(
+      mode: fields?.mode.flatMap(RefreshPolicy.Mode.init(rawValue:)) ?? .ahead,
+      marginMax: fields?.marginSeconds.map { .milliseconds(Int64($0 * 1000)) } ?? options.expiryBuffer,
+      minInterval: fields?.minIntervalSeconds.map { .milliseconds(Int64($0 * 1000)) } ?? RefreshPolicy().minInterval)
+  }
+
+  private func closeIfIdle(_ key: GrantKey) {
+    if let run = runs[key], run.machine.isIdle, run.waiters.isEmpty { runs[key] = nil }
+  }
+
+  private func dropWaiter(_ id: UInt64, of key: GrantKey) {
+    guard let index = runs[key]?.waiters.firstIndex(where: { $0.id == id }) else { return }
+    runs[key]?.waiters.remove(at: index).continuation.resume(throwing: ControlError.cancelled)
+  }
+
+  /// Ends what is under way for a grant, because the ground under it has changed.
+  func supersede(_ key: GrantKey, _ error: ControlError) {
+    guard var run = runs[key] else { return }
+    _ = run.machine.superseded()
+    for waiter in run.waiters { waiter.continuation.resume(throwing: error) }
+    runs[key] = nil
+  }
+
+  /// 0 up to 1.
+  func chance() -> Double {
+    let word = entropy.bytes(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    return Double(word >> 11) / Double(UInt64(1) << 53)
+  }
+
+  func noteStore(_ error: StoreError?) {
+    if let error, storeTrouble != error {
+      log.record(
+        .critical, "the store does not take writes", [.event: "store_trouble", .detail: error.sentence, .cure: error.cure])
+    } else if error == nil, storeTrouble != nil {
+      log.record(.notice, "the store takes writes again", [.event: "store_recovered"])
+    }
+    storeTrouble = error
+  }
+
+  // MARK: actions
+
+  private func perform(_ actions: [TokenMachine.Action], _ key: GrantKey) {
+    for action in actions {
+      switch action {
+      case .recordInFlight: enter(key)
+      case .sendTokenRequest: break  // `attempt` goes on by itself: one task walks through the steps of one attempt.
+      case .commit(let facts): commitOutcome(key, facts)
+      case .answerWaiters(let answer): answerWaiters(key, answer)
+      case .schedule(let deadline): scheduler.schedule(key, at: deadline)
+      case .dropped: break
+      }
+    }
+  }
+
+  /// Asks the gate; whoever has to wait there comes back by `leaveGate`.
+  private func enter(_ key: GrantKey) {
+    guard let run = runs[key] else { return }
+    switch gates.enter(run.endpoint, key, urgent: !run.waiters.isEmpty, at: clock.now()) {
+    case .admitted:
+      runs[key]?.isQueued = false
+      let serial = run.serial
+      Task { await self.attempt(key, serial) }
+    case .queued: runs[key]?.isQueued = true
+    case .closed(let until):
+      guard var run = runs[key] else { return }
+      run.isQueued = false
+      run.failure = ControlError.endpointResting(until: until, now: clock.now(), last: run.record.lastError)
+      // Everybody's deadline at once would be a stampede: each comes back a little later, by chance.
+      let spread = Instant.Span(milliseconds: Int64(5000 * chance()))
+      let actions = run.machine.postponed(until: until + spread)
+      runs[key] = run
+      perform(actions, key)
+      closeIfIdle(key)
+    }
+  }
+
+  /// One attempt from the in-flight record to the reply. Nothing of the engine is held across its awaits: after each,
+  /// the run is looked up again, and a run with another serial means that this attempt is for nothing.
+  private func attempt(_ key: GrantKey, _ serial: UInt64) async {
+    guard let run = runs[key], run.serial == serial else { return leaveGate(nil, key, .unused) }
+    let endpoint = run.endpoint
+    let inFlight = InFlightRecord(
+      generation: run.machine.facts.generation, sentAt: Moment(clock.now(), on: clock), fingerprint: nil)
+    do {
+      try await ledger.commit(
+        RecordBatch(
+          conditions: [.init(Ledger.grantAddress(key), inFlight.generation)],
+          writes: [
+            ledger.put(
+              Ledger.inFlightAddress(key), inFlight.encoded, InFlightRecord.recordVersion, inFlight.generation)
+          ]))
+      noteStore(nil)
+    } catch {
+      leaveGate(endpoint, key, .unused)
+      return recordingFailed(key, serial, error)
+    }
+    guard var run = runs[key], run.serial == serial else { return leaveGate(endpoint, key, .unused) }
+    let actions = run.machine.inFlightRecorded()
+    runs[key] = run
+    guard actions.contains(.sendTokenRequest(generation: inFlight.generation)) else {
+      return leaveGate(endpoint, key, .unused)
+    }
+    log.record(
+      .debug, "token requested",
+      [.event: "token_requested", .connection: run.connection.name, .generation: "\(inFlight.generation)"])
+    let reply = await source.obtain(run.id, run.connection, secret: nil)
+    replied(reply, asked: inFlight.generation, key, serial, endpoint)
+  }
+
+  private func recordingFailed(_ key: GrantKey, _ serial: UInt64, _ error: LedgerError) {
+    guard var run = runs[key], run.serial == serial else { return }
+    if case .store(.conflict) = error {
+      // Somebody else changed the grant: begin anew from what the store says now.
+      supersede(key, ControlError(error))
+      scheduler.schedule(key, at: clock.now())
+      return
+    }
+    if case .store(let store) = error { noteStore(store) }
+    run.failure = ControlError(error)
+    let actions = run.machine.recordingFailed(at: clock.now())
+    runs[key] = run
+    perform(actions, key)
+    closeIfIdle(key)
+  }
+
+  private func leaveGate(_ endpoint: String?, _ key: GrantKey, _ verdict: EndpointGates.Verdict) {
+    var next: [GrantKey] = []
+    if let endpoint { next = gates.left(endpoint, verdict, at: clock.now(), chance: chance()) }
+    while let key = next.popLast() {
+      if runs[key]?.isQueued == true {
+        enter(key)
+      } else if let another = gates.nudge() {
+        next.append(another)
+      }
+    }
+    if isStopping, gates.underWay == 0 {
+      for waiter in stopWaiters { waiter.resume() }
+      stopWaiters = []
+    }
+  }
+
+  private func replied(
+    _ attempt: TokenAttempt, asked generation: Generation, _ key: GrantKey, _ serial: UInt64, _ endpoint: String
+  ) {
+    let result: AttemptResult
+    var verdict = EndpointGates.Verdict.answered
+    switch attempt.outcome {
+    case .granted(let token): result = .granted(lifetime: token.lifetime, sentAt: token.sentAt)
+    case .failed(let failure, _):
+      result = failure
+      switch failure {
+      case .trouble: verdict = .failed
+      case .throttled(let retryAfter):
+        let wait = Backoff.serverTrouble.delay(failures: 3, retryAfter: retryAfter, chance: chance())
+        verdict = .throttled(until: clock.now() + wait)
+      case .granted, .grantDead, .clientRefused: break
+      }
+    }
+    if var run = runs[key], run.serial == serial {
+      let actions = run.machine.replied(result, asked: generation, at: clock.now(), chance: chance())
+      run.outcome = attempt
+      runs[key] = run
+      perform(actions, key)
+    }
+    leaveGate(endpoint, key, verdict)
+  }
+
+  // MARK: outcomes
+
+  private func commitOutcome(_ key: GrantKey, _ facts: GrantFacts) {
+    guard let run = runs[key], let outcome = run.outcome else { return }
+    var record = run.record
+    record.adopt(facts, on: clock)
+    var writes: [RecordBatch.Write] = [.delete(Ledger.inFlightAddress(key))]
+    switch outcome.outcome {
+    case .granted(let token):
+      record.scope = token.scope
+      record.missingScope = token.missingScope
+      record.lastError = nil
+      writes.append(put(token, facts, key))
+    case .failed(_, let error):
+      record.lastError = LastError(
+        code: error.data.code, message: error.message, at: clock.wall(), attempts: facts.failures)
+      runs[key]?.failure = error
+      if facts.standing == .dead { writes.append(.delete(Ledger.tokenAddress(key))) }
+    }
+    writes.append(ledger.put(Ledger.grantAddress(key), record.encoded, GrantRecord.recordVersion, facts.generation))
+    if let discovery = outcome.discovery {
+      writes.append(
+        ledger.put(
+          Ledger.discoveryAddress(run.id), json: discovery, DiscoveryRecord.recordVersion, facts.generation))
+    }
+    let batch = RecordBatch(
+      conditions: [.init(Ledger.grantAddress(key), run.machine.facts.generation)], writes: writes)
+    let serial = run.serial
+    Task {
+      do throws(LedgerError) {
+        try await ledger.commit(batch)
+        committed(key, serial, record)
+      } catch { commitFailed(key, serial, error) }
+    }
+  }
+
+  private func put(_ token: GrantedToken, _ facts: GrantFacts, _ key: GrantKey) -> RecordBatch.Write {
+    let expiresAt = facts.token?.expiresAt ?? clock.now()
+    let served = ServedToken(
+      expiresAt: expiresAt, bootID: clock.bootID, expiresAtWall: clock.wall(at: expiresAt),
+      obtainedAtWall: clock.wall(at: token.sentAt), lifetime: token.lifetime)
+    return ledger.put(
+      Ledger.tokenAddress(key), served.header + token.members, ServedToken.recordVersion, facts.generation)
+  }
+
+  private func committed(_ key: GrantKey, _ serial: UInt64, _ record: GrantRecord) {
+    noteStore(nil)
+    guard var run = runs[key], run.serial == serial else { return }
+    run.record = record
+    if case .granted(var token)? = run.outcome?.outcome { wipe(&token.members) }
+    run.outcome = nil
+    let actions = run.machine.committed(at: clock.now(), chance: chance())
+    runs[key] = run
+    tell(run)
+    perform(actions, key)
+    closeIfIdle(key)
+  }
+
+  private func commitFailed(_ key: GrantKey, _ serial: UInt64, _ error: LedgerError) {
+    guard var run = runs[key], run.serial == serial else { return }
+    if case .store(.conflict) = error {
+      supersede(key, ControlError(error))
+      scheduler.schedule(key, at: clock.now())
+      return
+    }
+    if case .store(let store) = error { noteStore(store) }
+    run.failure = ControlError(error)
+    let actions = run.machine.commitFailed(at: clock.now())
+    runs[key] = run
+    perform(actions, key)
+  }
+
+  private func answerWaiters(_ key: GrantKey, _ answer: TokenMachine.Answer) {
+    guard let run = runs[key] else { return }
+    runs[key]?.waiters = []
+    switch answer {
+    case .served: for waiter in run.waiters { waiter.continuation.resume() }
+    case .failed(let retryAt):
+      var error = run.failure ?? ControlError(.internalError, "the token request failed")
+      error.data.retryAfterSeconds = retryAt.map { max(0, ($0 - clock.now()).seconds.rounded(.up)) }
+      for waiter in run.waiters { waiter.continuation.resume(throwing: error) }
+    case .storeFailed, .superseded:
+      let error = run.failure ?? ControlError(.internalError, "the connection was changed meanwhile")
+      for waiter in run.waiters { waiter.continuation.resume(throwing: error) }
+    }
+  }
+
+  /// The journal's line about an attempt that is settled.
+  private func tell(_ run: GrantRun) {
+    let name = run.connection.name
+    let generation = "\(run.machine.facts.generation)"
+    switch run.machine.facts.standing {
+    case .new: break
+    case .valid:
+      log.record(
+        .info, "token obtained",
+        [
+          .event: "token_obtained", .connection: name, .generation: generation,
+          .durationMilliseconds: "\(run.record.lifetime.milliseconds)",
+        ])
+      if !run.record.missingScope.isEmpty {
+        log.record(
+          .warning, "the server granted less scope than asked for",
+          [.event: "scope_degraded", .connection: name, .detail: run.record.missingScope.joined(separator: " ")])
+      }
+    case .failing, .refused, .dead:
+      let error = run.record.lastError
+      log.record(
+        run.machine.facts.standing == .failing ? .warning : .error, "token request failed",
+        [
+          .event: "token_failed", .connection: name, .generation: generation, .attempt: "\(run.record.failures)",
+          .code: error?.code.rawValue ?? "", .detail: error?.message ?? "", .cure: run.failure?.data.hint ?? "",
+        ])
+    }
+  }
+}

@@ -1,0 +1,53 @@
+/// What the engine asks for tokens: one attempt, classified, with the words for people; never more than one request on
+/// the wire that could use up a credential.
+package import FHIRControl
+package import SMARTProtocol
+
+/// A token as it arrived, ready to be sealed.
+package struct GrantedToken: Sendable {
+  package var sentAt: Instant
+  package var lifetime: Instant.Span
+  /// Members of the `token.get` answer in JSON, without braces (`ServedToken`). Secret: wiped once it is sealed.
+  package var members: [UInt8]
+  package var scope: String?
+  package var missingScope: [String]
+  package init(sentAt: Instant, lifetime: Instant.Span, members: [UInt8], scope: String?, missingScope: [String]) {
+    self.sentAt = sentAt
+    self.lifetime = lifetime
+    self.members = members
+    self.scope = scope
+    self.missingScope = missingScope
+  }
+}
+
+package struct TokenAttempt: Sendable {
+  package enum Outcome: Sendable {
+    case granted(GrantedToken)
+    /// `error` is what callers are told.
+    case failed(AttemptResult, ControlError)
+  }
+  package var outcome: Outcome
+  /// Discovery that this attempt had to make, to be kept; nil: none was made.
+  package var discovery: DiscoveryRecord?
+  package init(_ outcome: Outcome, discovery: DiscoveryRecord? = nil) {
+    self.outcome = outcome
+    self.discovery = discovery
+  }
+}
+
+package protocol TokenSource: Sendable {
+  /// What requests of different grants share: the token endpoint where it is known, else the FHIR base URL.
+  func endpointKey(of id: ConnectionID, _ connection: ConnectionRecord) -> String
+
+  /// Ends before a deadline of its own. `connection` may be one that is not saved (`connection.test`): then `secret`
+  /// brings its client secret.
+  func obtain(_ id: ConnectionID?, _ connection: ConnectionRecord, secret: SharedSecret?) async -> TokenAttempt
+}
+
+/// Where the engine puts deadlines. Calls take effect in the order they are made.
+package protocol RefreshScheduler: Sendable {
+  /// nil takes the deadline away.
+  func schedule(_ key: GrantKey, at deadline: Instant?)
+  /// The deadline that a grant has now.
+  func deadline(of key: GrantKey) async -> Instant?
+}

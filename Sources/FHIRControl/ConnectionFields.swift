@@ -1,0 +1,152 @@
+/// The fields of a connection as callers write them. Every one is optional here; the daemon says which are missing.
+/// Names are those of the earlier HTTP interface and of SMART.
+public struct ConnectionFields: ControlParameters, Hashable {
+  /// 1 to 128 characters, unique without regard to case; not the form of a UUID.
+  public var connectionName: String?
+  /// Normalized once: scheme and host in lower case, no default port, no trailing slash.
+  public var fhirBaseURL: String?
+  /// `none` (an open server) or `client_credentials`.
+  public var authMethod: String?
+  /// `client_secret_basic`, `client_secret_post` or `none`.
+  public var clientAuthentication: String?
+  public var clientID: String?
+  /// Write-only.
+  public var clientSecret: String?
+  public var authURL: String?
+  public var tokenURL: String?
+  public var issuer: String?
+  public var revocationURL: String?
+  public var introspectionURL: String?
+  public var scope: String?
+  public var aud: String?
+  /// How `client_secret_basic` encodes id and secret: `rfc6749` (form-urlencoded first) or `raw`.
+  public var basicEncoding: String?
+  /// More parameters for the token request.
+  public var extraParameters: [String: String]?
+  /// More headers for every request to this server.
+  public var extraHeaders: [String: String]?
+  public var caFile: String?
+  public var proxy: String?
+  /// Origins other than the base URL's that the token may be sent to.
+  public var allowedOrigins: [String]?
+  public var refresh: RefreshFields?
+  public var health: HealthFields?
+  public var fhirVersion: String?
+  public var labels: [String: String]?
+  public var additionalNotes: String?
+
+  public init() {}
+
+  enum CodingKeys: String, ListedCodingKey {
+    case issuer, scope, aud, proxy, refresh, health, labels
+    case connectionName = "connection_name"
+    case fhirBaseURL = "fhir_base_url"
+    case authMethod = "auth_method"
+    case clientAuthentication = "client_authentication"
+    case clientID = "client_id"
+    case clientSecret = "client_secret"
+    case authURL = "auth_url"
+    case tokenURL = "token_url"
+    case revocationURL = "revocation_url"
+    case introspectionURL = "introspection_url"
+    case basicEncoding = "basic_encoding"
+    case extraParameters = "extra_parameters"
+    case extraHeaders = "extra_headers"
+    case caFile = "ca_file"
+    case allowedOrigins = "allowed_origins"
+    case fhirVersion = "fhir_version"
+    case additionalNotes = "additional_notes"
+  }
+  public static let parameterNames = CodingKeys.names
+}
+
+/// `refresh`: when a connection's tokens are replaced.
+public struct RefreshFields: Codable, Sendable, Hashable {
+  /// `ahead` (before expiry, always) or `on_demand` (when somebody asks).
+  public var mode: String?
+  /// The largest margin before expiry; scaled down for short tokens. 1 to 86400.
+  public var marginSeconds: Double?
+  /// Never refresh more often than this, unless the token lives shorter. 1 to 86400.
+  public var minIntervalSeconds: Double?
+  public init(mode: String? = nil, marginSeconds: Double? = nil, minIntervalSeconds: Double? = nil) {
+    self.mode = mode
+    self.marginSeconds = marginSeconds
+    self.minIntervalSeconds = minIntervalSeconds
+  }
+  enum CodingKeys: String, ListedCodingKey {
+    case mode
+    case marginSeconds = "margin_seconds"
+    case minIntervalSeconds = "min_interval_seconds"
+  }
+  public static let names = CodingKeys.names
+}
+
+/// `health`: how a connection's server is probed.
+public struct HealthFields: Codable, Sendable, Hashable {
+  public var enabled: Bool?
+  /// 10 to 86400.
+  public var intervalSeconds: Double?
+  public init(enabled: Bool? = nil, intervalSeconds: Double? = nil) {
+    self.enabled = enabled
+    self.intervalSeconds = intervalSeconds
+  }
+  enum CodingKeys: String, ListedCodingKey {
+    case enabled
+    case intervalSeconds = "interval_seconds"
+  }
+  public static let names = CodingKeys.names
+}
+
+/// Who a rule is for. On the wire one text: `uid:1000`, `user:lab`, `group:integration`, `unit:lab.service`, `everyone`.
+public enum Principal: Sendable, Hashable, Codable, CustomStringConvertible {
+  case uid(UInt32)
+  case user(String)
+  case group(String)
+  /// A systemd unit, or a glob of units (`lab@*.service`).
+  case unit(String)
+  case everyone
+
+  public init?(_ text: some StringProtocol) {
+    if text == "everyone" {
+      self = .everyone
+      return
+    }
+    guard let colon = text.firstIndex(of: ":") else { return nil }
+    let value = String(text[text.index(after: colon)...])
+    guard !value.isEmpty, value.utf8.count <= 256, !value.utf8.contains(where: { $0 < 0x21 }) else { return nil }
+    switch text[..<colon] {
+    case "uid":
+      guard let uid = UInt32(value) else { return nil }
+      self = .uid(uid)
+    case "user": self = .user(value)
+    case "group": self = .group(value)
+    case "unit": self = .unit(value)
+    default: return nil
+    }
+  }
+
+  public var description: String {
+    switch self {
+    case .uid(let uid): "uid:\(uid)"
+    case .user(let name): "user:\(name)"
+    case .group(let name): "group:\(name)"
+    case .unit(let name): "unit:\(name)"
+    case .everyone: "everyone"
+    }
+  }
+
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    let text = try container.decode(String.self)
+    guard let value = Principal(text) else {
+      throw DecodingError.dataCorruptedError(
+        in: container, debugDescription: "expected uid:N, user:NAME, group:NAME, unit:NAME or everyone")
+    }
+    self = value
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(description)
+  }
+}

@@ -1,0 +1,2 @@
+/// The version that `fhird`, `fhirctl` and `server.info` all tell.
+public let productVersion = "0.1.0"

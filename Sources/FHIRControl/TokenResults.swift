@@ -1,0 +1,183 @@
+/// What the daemon answers about tokens, access, health and itself.
+
+/// `token.get`: the one answer that carries a secret. Member names are RFC 6749's where it has them.
+public struct TokenResult: Codable, Sendable {
+  public var accessToken: String
+  /// `Bearer`, as the server spelled it.
+  public var tokenType: String
+  public var expiresAt: Timestamp
+  /// Whole seconds, rounded down.
+  public var expiresIn: Int
+  public var scope: String?
+  public var fhirBaseURL: String
+  /// SMART launch context and other members of the token response that were strings, numbers or booleans.
+  public var context: [String: JSONValue]?
+  enum CodingKeys: String, CodingKey {
+    case scope, context
+    case accessToken = "access_token"
+    case tokenType = "token_type"
+    case expiresAt = "expires_at"
+    case expiresIn = "expires_in"
+    case fhirBaseURL = "fhir_base_url"
+  }
+}
+
+/// `token.refresh`
+public struct TokenRefreshResult: Codable, Sendable, Hashable {
+  public var expiresAt: Timestamp
+  public var expiresIn: Int
+  public var generation: UInt64
+  public init(expiresAt: Timestamp, expiresIn: Int, generation: UInt64) {
+    self.expiresAt = expiresAt
+    self.expiresIn = expiresIn
+    self.generation = generation
+  }
+  enum CodingKeys: String, CodingKey {
+    case generation
+    case expiresAt = "expires_at"
+    case expiresIn = "expires_in"
+  }
+}
+
+/// One access rule.
+public struct AccessRule: Codable, Sendable, Hashable {
+  public var id: String
+  public var principal: Principal
+  public var methods: [String]
+  public var connections: [String]
+  public var subjects: [String]
+  public var note: String?
+  public var createdAt: Timestamp
+  public init(
+    id: String, principal: Principal, methods: [String], connections: [String], subjects: [String], note: String?,
+    createdAt: Timestamp
+  ) {
+    self.id = id
+    self.principal = principal
+    self.methods = methods
+    self.connections = connections
+    self.subjects = subjects
+    self.note = note
+    self.createdAt = createdAt
+  }
+  enum CodingKeys: String, CodingKey {
+    case id, principal, methods, connections, subjects, note
+    case createdAt = "created_at"
+  }
+}
+
+/// `access.list`
+public struct AccessRuleList: Codable, Sendable, Hashable {
+  public var rules: [AccessRule]
+  public var unreadable: [UnreadableRecord]?
+  public init(rules: [AccessRule], unreadable: [UnreadableRecord]? = nil) {
+    self.rules = rules
+    self.unreadable = unreadable
+  }
+}
+
+/// `access.revoke`
+public struct AccessRevokeResult: Codable, Sendable, Hashable {
+  public var revoked: AccessRule
+  public init(revoked: AccessRule) { self.revoked = revoked }
+}
+
+/// Who the daemon takes the caller for.
+public struct CallerIdentity: Codable, Sendable, Hashable {
+  public var uid: UInt32
+  public var gid: UInt32
+  public var pid: Int32
+  public var user: String?
+  public var groups: [String]
+  public var unit: String?
+  public init(uid: UInt32, gid: UInt32, pid: Int32, user: String?, groups: [String], unit: String?) {
+    self.uid = uid
+    self.gid = gid
+    self.pid = pid
+    self.user = user
+    self.groups = groups
+    self.unit = unit
+  }
+}
+
+/// `server.info`: open to every local caller; nothing of the connections is in it.
+public struct ServerInfo: Codable, Sendable, Hashable {
+  public var name: String
+  public var version: String
+  public var protocolVersion: Int
+  public var pid: Int32
+  public var startedAt: Timestamp
+  public var methods: [String]
+  public var caller: CallerIdentity
+  /// Settings that an operator must know of: `http:// to loopback is allowed`.
+  public var warnings: [String]
+  public init(
+    name: String, version: String, protocolVersion: Int, pid: Int32, startedAt: Timestamp, methods: [String],
+    caller: CallerIdentity, warnings: [String]
+  ) {
+    self.name = name
+    self.version = version
+    self.protocolVersion = protocolVersion
+    self.pid = pid
+    self.startedAt = startedAt
+    self.methods = methods
+    self.caller = caller
+    self.warnings = warnings
+  }
+  enum CodingKeys: String, CodingKey {
+    case name, version, pid, methods, caller, warnings
+    case protocolVersion = "protocol_version"
+    case startedAt = "started_at"
+  }
+}
+
+/// One part of the daemon: `engine`, `refresh_loop`, `health_loop`, `cleanup_loop`, `control_server`, `store`, `http`.
+public struct ComponentHealth: Codable, Sendable, Hashable {
+  public var name: String
+  /// `ok`, `degraded` or `failed`.
+  public var state: String
+  public var detail: String?
+  public init(name: String, state: String, detail: String? = nil) {
+    self.name = name
+    self.state = state
+    self.detail = detail
+  }
+}
+
+/// `health.get`
+public struct HealthReport: Codable, Sendable, Hashable {
+  /// `ok`, `degraded` or `failed`: the worst of the components; servers that are down do not count.
+  public var state: String
+  public var version: String
+  public var startedAt: Timestamp
+  public var components: [ComponentHealth]
+  public var connections: Int
+  public var grants: Int
+  /// How many servers are in each health state.
+  public var servers: [String: Int]
+  /// How many default grants are in each state; only those that are not well are counted one by one.
+  public var refreshesUnderWay: Int
+  /// The asked connection's server.
+  public var server: ServerHealth?
+  public var warnings: [String]
+  public init(
+    state: String, version: String, startedAt: Timestamp, components: [ComponentHealth], connections: Int, grants: Int,
+    servers: [String: Int], refreshesUnderWay: Int, server: ServerHealth?, warnings: [String]
+  ) {
+    self.state = state
+    self.version = version
+    self.startedAt = startedAt
+    self.components = components
+    self.connections = connections
+    self.grants = grants
+    self.servers = servers
+    self.refreshesUnderWay = refreshesUnderWay
+    self.server = server
+    self.warnings = warnings
+  }
+  enum CodingKeys: String, CodingKey {
+    case state, version, components, connections, grants, servers, server, warnings
+    case startedAt = "started_at"
+    case refreshesUnderWay = "refreshes_under_way"
+  }
+}

@@ -1,0 +1,104 @@
+/// Clocks that jump and machines that sleep, made by Tests/ClockShim under LD_PRELOAD.
+import FHIRControl
+import Glibc
+import TestSupport
+import Testing
+
+@Suite("clocks", .needs(.python3, .daemon, .compiler))
+struct ClockTests {
+  /// The file that the shim reads: seconds of jump and of suspend.
+  private struct ShimFile: Sendable {
+    let path: String
+
+    func set(jump: Int, suspend: Int) throws {
+      let fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+      try #require(fd >= 0)
+      defer { close(fd) }
+      // Written in place and padded: the daemon has the file mapped.
+      var text = "\(jump) \(suspend)"
+      text += String(repeating: " ", count: 62 - text.utf8.count) + "\n"
+      try #require(pwrite(fd, text, text.utf8.count, 0) == text.utf8.count)
+    }
+  }
+
+  private func onShiftableStage(_ play: (Stage, ShimFile) async throws -> Void) async throws {
+    let directory = try TestMachine.makeDirectory()
+    defer { TestMachine.remove(directory) }
+    let library = directory + "/clock-shim.so"
+    let compiled = try await runProgram(
+      try #require(TestMachine.cCompiler),
+      ["-O2", "-shared", "-fPIC", "-o", library, TestMachine.sourceRoot + "/Tests/ClockShim/clock-shim.c", "-ldl"])
+    try #require(compiled.succeeded, "\(compiled.error)")
+    let shim = ShimFile(path: directory + "/offsets")
+    try shim.set(jump: 0, suspend: 0)
+    try await onStage { options in
+      options.environment["LD_PRELOAD"] = library
+      options.environment["CLOCK_SHIM_FILE"] = shim.path
+    } _: { stage in
+      try await play(stage, shim)
+    }
+  }
+
+  @Test(arguments: [86400, -86400])
+  func `a wall clock that jumps a day costs no token and no request`(jump: Int) async throws {
+    try await onShiftableStage { stage, shim in
+      try await stage.create("c", ["refresh": ["mode": "ahead"]])
+      let token = try await stage.token("c")
+      try shim.set(jump: jump, suspend: 0)
+      // Time enough for loops that would misunderstand the jump: they act at once or not at all.
+      let deadline = monotonicSeconds() + 3
+      while monotonicSeconds() < deadline { #expect(try await stage.token("c") == token) }
+      #expect(try await stage.server.count(path: "/token") == 1)
+      let result = try await stage.control.result("token.get", ["connection": "c"])
+      #expect((200...300).contains(try #require(result["expires_in"].int)), "\(result["expires_in"].text)")
+      #expect(try await stage.status("c")["state"] == "active")
+    }
+  }
+
+  @Test(arguments: [86400, -86400])
+  func `a jump while the daemon is down does not serve what has expired`(jump: Int) async throws {
+    try await onShiftableStage { stage, shim in
+      try await stage.server.settings(["expires_in": 5])
+      try await stage.create("c")
+      let token = try await stage.token("c")
+      #expect(try await stage.daemon.terminate() == .exited(0))
+      try shim.set(jump: jump, suspend: 0)
+      _ = try await eventually("the token has expired at the server", within: 15, every: 0.2) {
+        try await stage.server.read("/fhir/Patient/1", token: token) == 401 ? true : nil
+      }
+      try await stage.daemon.start()
+      let control = try await stage.daemon.connect()
+      let now = try #require(try await control.result("token.get", ["connection": "c"])["access_token"].string)
+      #expect(now != token)
+      #expect(try await stage.server.read("/fhir/Patient/1", token: now) == 200)
+    }
+  }
+
+  @Test func `after an hour of suspend the expired token is not served but replaced`() async throws {
+    try await onShiftableStage { stage, shim in
+      try await stage.create("c", ["refresh": ["mode": "ahead"]])
+      let token = try await stage.token("c")
+      try shim.set(jump: 0, suspend: 3600)
+      let after = try await stage.token("c")
+      #expect(after != token)
+      #expect(try await stage.server.count(path: "/token") == 2)
+      #expect(try await stage.token("c") == after)
+    }
+  }
+
+  @Test(.timeLimit(.minutes(2)))
+  func `after a suspend tokens are replaced without anybody asking`() async throws {
+    try await onShiftableStage { stage, shim in
+      for i in 0..<5 {
+        try await stage.create("c\(i)", tenant: "t\(i)", ["refresh": ["mode": "ahead"]])
+        _ = try await stage.token("c\(i)")
+      }
+      try shim.set(jump: 0, suspend: 3600)
+      // Every wait of the daemon is clamped to less than a minute: timers may have slept through the suspend.
+      _ = try await eventually("five refreshes", within: 75, every: 0.2) { () -> Bool? in
+        let paths = try await stage.server.stats()["by_path"]
+        return (0..<5).allSatisfy { paths["/t\($0)/token"].int == 2 } ? true : nil
+      }
+    }
+  }
+}

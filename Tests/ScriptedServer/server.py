@@ -1,0 +1,346 @@
+#!/usr/bin/env python3
+"""A scriptable OAuth 2 and FHIR server for tests: it delays, drops, throttles, lies, and counts what it saw.
+
+    server.py [--port N] [--control-port N]      0 (the default): any free port
+
+Prints one line, {"port": …, "control_port": …}, then serves on 127.0.0.1 until its standard input closes, so that it
+never outlives the test that started it. Python's standard library only; one thread for each client connection.
+
+The served tree. Any prefix works, each its own tenant: /a/fhir has its token endpoint at /a/token.
+    PREFIX/fhir/.well-known/smart-configuration    PREFIX/fhir/metadata    PREFIX/fhir/Patient/1 …    PREFIX/token
+    PREFIX/revoke    /.well-known/oauth-authorization-server
+Control, JSON over HTTP on the control port:
+    POST /_control/reset                 POST /_control/settings {…}   (world.py: DEFAULTS)
+    POST /_control/clients {…}           POST /_control/rules {…}      DELETE /_control/rules [{"ids": […]}]
+    POST /_control/release {"hold": N}   POST /_control/expire {}      (every issued token is dead here from now on)
+    GET /_control/log[?since=N]          GET /_control/stats           GET /_control/secrets
+A rule's members: path (glob), method, client_id, times; then what happens: delay (seconds), hold (a name, until
+released), drop (before_reading, after_reading, reset, half_body), hang, status, headers, body or json, content_type,
+stream_bytes (a body of that many bytes, with or without stream_chunked), header_bytes, trickle_seconds (one byte each),
+close, token (settings for this answer: expires_in of any JSON type, token_type, scope, extra, …).
+"""
+import base64
+import json
+import socket
+import struct
+import sys
+import threading
+import time
+import urllib.parse
+
+from world import World
+
+HEADER_BYTES_MAX = 65536    # more than any client of ours sends
+BODY_BYTES_MAX = 1 << 20    # a token request is far smaller
+IDLE_SECONDS_MAX = 300      # a connection without a request is closed after this
+OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+REASONS = {200: "OK", 201: "Created", 204: "No Content", 302: "Found", 304: "Not Modified", 307: "Temporary Redirect",
+           400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+           429: "Too Many Requests", 500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable"}
+
+WORLD = World()
+
+
+class Gone(Exception):
+    """The client went away, or the script says that this connection ends here."""
+
+
+class Exchange:
+    """One client connection: reads requests one after the other and answers each."""
+
+    def __init__(self, sock: socket.socket, control: bool) -> None:
+        self.sock, self.control, self.rest = sock, control, b""
+        self.number = None if control else WORLD.connection_opened()
+
+    def run(self) -> None:
+        try:
+            self.sock.settimeout(IDLE_SECONDS_MAX)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while self.one():
+                pass
+        except (Gone, OSError, ValueError):
+            pass
+        finally:
+            self.sock.close()
+            if not self.control:
+                WORLD.connection_closed()
+
+    def more(self) -> None:
+        got = self.sock.recv(65536)
+        if not got:
+            raise Gone
+        self.rest += got
+
+    def read_head(self):
+        while b"\r\n\r\n" not in self.rest:
+            if len(self.rest) > HEADER_BYTES_MAX:
+                raise Gone
+            self.more()
+        head, self.rest = self.rest.split(b"\r\n\r\n", 1)
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, target, _ = first.split(" ", 2)
+        return method, target, [tuple(part.strip() for part in line.split(":", 1)) for line in lines]
+
+    def read_body(self, headers: dict) -> bytes:
+        length = int(headers.get("content-length", "0"))
+        if length > BODY_BYTES_MAX:
+            raise Gone
+        if headers.get("expect", "").lower() == "100-continue":
+            self.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while len(self.rest) < length:
+            self.more()
+        body, self.rest = self.rest[:length], self.rest[length:]
+        return body
+
+    def one(self) -> bool:
+        method, target, pairs = self.read_head()
+        headers = {name.lower(): value for name, value in pairs}
+        url = urllib.parse.urlsplit(target)
+        if self.control:
+            status, answer = control(method, url, self.read_body(headers))
+            self.send(method, status, {}, json.dumps(answer).encode(), "application/json")
+            return headers.get("connection", "").lower() != "close"
+        # Who the client is stands in the body, so a rule that drops before reading it goes by method and path alone.
+        rule = WORLD.take_rule(method, url.path, None)
+        body = b"" if rule else self.read_body(headers)
+        form = {}
+        if "application/x-www-form-urlencoded" in headers.get("content-type", ""):
+            form = dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+        client_id = client_of(headers, form)
+        rule = rule or WORLD.take_rule(method, url.path, client_id)
+        entry = WORLD.begin({
+            "method": method, "path": url.path, "query": url.query, "connection": self.number,
+            "headers": WORLD.shown_headers(pairs), "form": WORLD.shown_form(form), "body_bytes": len(body),
+            "client_id": client_id, "rule": rule.get("id"), "note": rule.get("note")})
+        try:
+            return self.answer(entry, rule, method, url, headers, form)
+        except (Gone, OSError):
+            WORLD.end(entry, entry["status"], "the client went away" if not rule.get("drop") else rule["drop"])
+            raise
+
+    def answer(self, entry: dict, rule: dict, method: str, url, headers: dict, form: dict) -> bool:
+        drop = rule.get("drop")
+        if drop in ("before_reading", "after_reading"):
+            raise Gone
+        if "delay" in rule:
+            time.sleep(rule["delay"])
+        if "hold" in rule:
+            WORLD.wait_release(rule["hold"])
+        if rule.get("hang"):
+            while self.sock.recv(4096):
+                pass
+            raise Gone
+        if drop == "reset":
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raise Gone
+        extra = dict(rule.get("headers", {}))
+        if "header_bytes" in rule:
+            extra["X-Filler"] = "x" * rule["header_bytes"]
+        if {"status", "body", "json", "stream_bytes"} & set(rule):
+            status = rule.get("status", 200)
+            content = json.dumps(rule["json"]).encode() if "json" in rule else rule.get("body", "").encode()
+            kind = rule.get("content_type", "application/json" if "json" in rule else "text/html")
+        else:
+            status, content, kind, more = served(entry, method, url, headers, form, rule.get("token", {}))
+            extra = {**more, **extra}
+        entry["status"] = status
+        if "stream_bytes" in rule:
+            self.stream(status, extra, kind, rule["stream_bytes"], rule.get("stream_chunked", False))
+        elif drop == "half_body":
+            self.send(method, status, extra, content, kind, upto=max(1, len(content) // 2))
+            raise Gone
+        elif "trickle_seconds" in rule:
+            self.trickle(status, extra, content, kind, rule["trickle_seconds"])
+        else:
+            self.send(method, status, extra, content, kind)
+        WORLD.end(entry, status, "answered")
+        if rule.get("close"):
+            return False
+        return headers.get("connection", "").lower() != "close"
+
+    def head(self, status: int, headers: dict, length, kind: str) -> bytes:
+        lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Scripted')}"]
+        if kind and "Content-Type" not in headers:
+            lines.append(f"Content-Type: {kind}")
+        lines.append("Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}")
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+    def send(self, method: str, status: int, headers: dict, content: bytes, kind: str, upto=None) -> None:
+        if status in (204, 304):
+            content = b""
+        head = self.head(status, headers, len(content), kind)
+        self.sock.sendall(head + (b"" if method == "HEAD" else content[:upto]))
+
+    def stream(self, status: int, headers: dict, kind: str, total: int, chunked: bool) -> None:
+        """A body as long as asked, from one buffer: a gigabyte costs no memory here."""
+        block = b'{"access_token":"' + b"x" * 65519
+        self.sock.sendall(self.head(status, headers, None if chunked else total, kind))
+        sent = 0
+        while sent < total:
+            part = block[:min(len(block), total - sent)]
+            self.sock.sendall(b"%x\r\n%s\r\n" % (len(part), part) if chunked else part)
+            sent += len(part)
+        if chunked:
+            self.sock.sendall(b"0\r\n\r\n")
+
+    def trickle(self, status: int, headers: dict, content: bytes, kind: str, pause: float) -> None:
+        self.sock.sendall(self.head(status, headers, len(content), kind))
+        for i in range(len(content)):
+            self.sock.sendall(content[i:i + 1])
+            time.sleep(pause)
+
+
+def client_of(headers: dict, form: dict) -> str:
+    """The client's id as the request names it, not yet believed."""
+    if "client_id" in form:
+        return form["client_id"]
+    authorization = headers.get("authorization", "")
+    if authorization.lower().startswith("basic "):
+        try:
+            pair = base64.b64decode(authorization.split(" ", 1)[1]).decode()
+            return urllib.parse.unquote_plus(pair.split(":", 1)[0])
+        except (ValueError, UnicodeDecodeError):
+            return ""
+    return ""
+
+
+def served(entry: dict, method: str, url, headers: dict, form: dict, overrides: dict):
+    """What a well-behaved server answers: (status, body, content type, headers)."""
+    base = "http://" + headers.get("host", "127.0.0.1")
+    path, discovery = url.path, WORLD.settings["discovery"]
+    if path.endswith("/token"):
+        if method != "POST":
+            return 405, b"", "text/plain", {"Allow": "POST"}
+        status, body, entry["auth"] = WORLD.token_answer(headers, form, overrides)
+        more = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+        if status == 401:
+            more["WWW-Authenticate"] = 'Basic realm="scripted"'
+        return status, json.dumps(body).encode(), "application/json", more
+    if path.endswith("/revoke"):
+        with WORLD.lock:
+            client, entry["auth"], _ = WORLD.authenticate(headers, form)
+            if client is not None:
+                WORLD.tokens.get(form.get("token", ""), {})["expires_at"] = 0
+        return 200 if client is not None else 401, b"", "text/plain", {}
+    fhir = path.find("/fhir")
+    tenant = base + path[:max(fhir, 0)]
+    if path.endswith("/.well-known/smart-configuration"):
+        if discovery != "smart-configuration" or WORLD.settings["open"]:
+            return 404, b"<html>not here</html>", "text/html", {}
+        return tagged(headers, {
+            "issuer": tenant or base, "token_endpoint": tenant + "/token", "revocation_endpoint": tenant + "/revoke",
+            "authorization_endpoint": tenant + "/authorize", "grant_types_supported": ["client_credentials"],
+            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "code_challenge_methods_supported": ["S256"], "scopes_supported": ["system/*.rs"],
+            "capabilities": ["client-confidential-symmetric", "permission-v2"]})
+    if "/.well-known/oauth-authorization-server" in path:
+        if discovery != "oauth-metadata":
+            return 404, b"<html>not here</html>", "text/html", {}
+        at = base + path.replace("/.well-known/oauth-authorization-server", "").replace("/fhir", "")
+        return tagged(headers, {"issuer": at, "token_endpoint": at + "/token",
+                                "authorization_endpoint": at + "/authorize", "response_types_supported": ["code"]})
+    if "/.well-known/" in path:
+        return 404, b"<html>not here</html>", "text/html", {}
+    if path.endswith("/metadata"):
+        security = {}
+        if discovery == "capability-statement" and not WORLD.settings["open"]:
+            security = {"security": {"extension": [{"url": OAUTH_URIS, "extension": [
+                {"url": "token", "valueUri": tenant + "/token"},
+                {"url": "authorize", "valueUri": tenant + "/authorize"}]}]}}
+        return tagged(headers, {
+            "resourceType": "CapabilityStatement", "status": "active", "kind": "instance", "fhirVersion": "4.0.1",
+            "date": "2026-01-01", "format": ["json"], "software": {"name": "scripted"},
+            "rest": [{"mode": "server", **security, "resource": [
+                {"type": "Patient", "interaction": [{"code": "read"}, {"code": "search-type"}]}]}]})
+    if fhir >= 0:
+        if not WORLD.may_read(headers):
+            return 401, outcome("login"), "application/fhir+json", {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        kind, _, rest = path[fhir + len("/fhir"):].strip("/").partition("/")
+        found = {"resourceType": kind, "id": rest} if rest else {"resourceType": "Bundle", "type": "searchset"}
+        return 200, json.dumps(found).encode(), "application/fhir+json", {"ETag": 'W/"1"'}
+    return 404, b"<html>not here</html>", "text/html", {}
+
+
+def tagged(headers: dict, document: dict):
+    content = json.dumps(document).encode()
+    tag = f'"{len(content)}"'
+    if headers.get("if-none-match") == tag:
+        return 304, b"", "", {"ETag": tag}
+    return 200, content, "application/json", {"ETag": tag}
+
+
+def outcome(code: str) -> bytes:
+    return json.dumps({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": code}]}).encode()
+
+
+def control(method: str, url, body: bytes):
+    try:
+        asked = json.loads(body) if body else {}
+        command = (method, url.path.removeprefix("/_control/"))
+        if command == ("POST", "reset"):
+            WORLD.reset()
+        elif command == ("POST", "settings"):
+            unknown = set(asked) - set(WORLD.settings)
+            if unknown:
+                raise ValueError(f"unknown settings: {unknown}")
+            with WORLD.lock:
+                WORLD.settings.update(asked)
+        elif command == ("POST", "clients"):
+            WORLD.add_client(asked)
+        elif command == ("POST", "rules"):
+            return 200, {"id": WORLD.add_rule(asked)}
+        elif command == ("DELETE", "rules"):
+            WORLD.drop_rules(asked.get("ids", []))
+        elif command == ("POST", "release"):
+            WORLD.release(asked["hold"])
+        elif command == ("POST", "expire"):
+            with WORLD.lock:
+                for token in WORLD.tokens.values():
+                    token["expires_at"] = 0
+        elif command == ("GET", "log"):
+            since = int(dict(urllib.parse.parse_qsl(url.query)).get("since", "0"))
+            with WORLD.lock:
+                return 200, {"entries": [dict(e) for e in WORLD.log[since:]]}
+        elif command == ("GET", "stats"):
+            return 200, WORLD.stats()
+        elif command == ("GET", "secrets"):
+            return 200, WORLD.all_secrets()
+        else:
+            return 404, {"error": f"no such control: {method} {url.path}"}
+        return 200, {}
+    except (ValueError, KeyError, TypeError) as e:
+        return 400, {"error": f"{type(e).__name__}: {e}"}
+
+
+def listen(port: int) -> socket.socket:
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", port))
+    s.listen(4096)
+    return s
+
+
+def accept_loop(s: socket.socket, is_control: bool) -> None:
+    while True:
+        sock, _ = s.accept()
+        threading.Thread(target=Exchange(sock, is_control).run, daemon=True).start()
+
+
+def main(argv: list) -> None:
+    ports = {"--port": 0, "--control-port": 0}
+    for name, value in zip(argv[::2], argv[1::2]):
+        if name not in ports:
+            raise SystemExit(__doc__)
+        ports[name] = int(value)
+    threading.stack_size(256 * 1024)
+    serving, controlling = listen(ports["--port"]), listen(ports["--control-port"])
+    for s, is_control in ((serving, False), (controlling, True)):
+        threading.Thread(target=accept_loop, args=(s, is_control), daemon=True).start()
+    print(json.dumps({"port": serving.getsockname()[1], "control_port": controlling.getsockname()[1]}), flush=True)
+    while sys.stdin.buffer.read(4096):
+        pass
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
