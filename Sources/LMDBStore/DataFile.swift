@@ -7,7 +7,9 @@ enum DataFile {
   /// Maps the whole file as it is, walks it, lets go of it.
   static func check(_ path: String) throws(StoreError) {
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-    guard descriptor >= 0 else { throw LMDBFailure(code: errno, operation: "open the data file").storeError(path: path) }
+    guard descriptor >= 0 else {
+      throw LMDBFailure(code: errno, operation: "open the data file").storeError(path: path)
+    }
     defer { close(descriptor) }
     var status = stat()
     guard unsafe fstat(descriptor, &status) == 0 else {

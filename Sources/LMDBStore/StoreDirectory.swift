@@ -151,7 +151,8 @@ struct StoreDirectory: ~Copyable {
     }
     guard status.st_uid == geteuid() else {
       throw .unsafePermissions(
-        path: path, detail: "belongs to uid \(status.st_uid), fhird runs as uid \(geteuid()); chown it or change the user")
+        path: path,
+        detail: "belongs to uid \(status.st_uid), fhird runs as uid \(geteuid()); chown it or change the user")
     }
     let mode = status.st_mode & 0o7777
     guard mode & 0o077 == 0 else {
@@ -174,7 +175,8 @@ struct StoreDirectory: ~Copyable {
       guard unsafe stat(current, &status) == 0 else { throw failed("look at a parent directory", current) }
       if status.st_mode & S_IWOTH != 0, status.st_mode & S_ISVTX == 0 {
         throw .unsafePermissions(
-          path: current, detail: "everyone may write here, so everyone may replace the store; run: chmod o-w \(current)")
+          path: current, detail: "everyone may write here, so everyone may replace the store; run: chmod o-w \(current)"
+        )
       }
     }
   }

@@ -213,7 +213,8 @@ extension WriteTransaction {
   /// The table of the first condition that does not hold, or nil: all hold.
   fileprivate borrowing func firstConflict(of batch: RecordBatch) throws(LMDBFailure) -> Table? {
     for condition in batch.conditions {
-      let wanted: StoredGeneration = if let generation = condition.generation { .generation(generation) } else { .absent }
+      let wanted: StoredGeneration =
+        if let generation = condition.generation { .generation(generation) } else { .absent }
       if try generation(at: condition.address) != wanted { return condition.address.table }
     }
     return nil

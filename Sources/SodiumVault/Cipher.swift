@@ -65,7 +65,8 @@ enum Cipher {
       unsafe randombytes_buf(nonce, SealedHeader.byteCount - SealedHeader.nonceOffset)
       var associated = AssociatedData()
       unsafe address.key.withUnsafeBytes { place in
-        guard let data = unsafe associated.bytes(address.table, key: place, header: UnsafeRawBufferPointer(value)) else {
+        guard let data = unsafe associated.bytes(address.table, key: place, header: UnsafeRawBufferPointer(value))
+        else {
           preconditionFailure("a record's key has at most 511 bytes")
         }
         let sealed = unsafe (value.baseAddress! + SealedHeader.byteCount).assumingMemoryBound(to: UInt8.self)

@@ -18,11 +18,14 @@ extension Commands {
       if globs.isEmpty { errors.append(FieldError(field, "must name one at least; * stands for all")) }
       if globs.count > Self.globsMax { errors.append(FieldError(field, "\(Self.globsMax) entries are allowed")) }
       for glob in globs where Glob(glob) == nil {
-        errors.append(FieldError(field, "\(glob.prefix(40).debugDescription) is not a glob of 1 to \(Glob.bytesMax) bytes"))
+        errors.append(
+          FieldError(field, "\(glob.prefix(40).debugDescription) is not a glob of 1 to \(Glob.bytesMax) bytes"))
       }
     }
     for text in parameters.methods {
-      guard let glob = Glob(text), !ControlMethod.allCases.contains(where: { glob.matches($0.rawValue) }) else { continue }
+      guard let glob = Glob(text), !ControlMethod.allCases.contains(where: { glob.matches($0.rawValue) }) else {
+        continue
+      }
       errors.append(FieldError("methods", "\(text.debugDescription) matches no method; see server.info"))
     }
     if (parameters.note?.utf8.count ?? 0) > Self.noteBytesMax {
@@ -30,7 +33,8 @@ extension Commands {
     }
     guard errors.isEmpty else { throw ControlError.validation(errors) }
     guard directory.book.list.rules.count < AccessBook.rulesMax else {
-      throw ControlError(.overloaded, "there are \(AccessBook.rulesMax) rules already", hint: "fhirctl access revoke ID")
+      throw ControlError(
+        .overloaded, "there are \(AccessBook.rulesMax) rules already", hint: "fhirctl access revoke ID")
     }
     let key = entropy.bytes(8)
     let rule = AccessRule(

@@ -81,7 +81,8 @@ package struct Commands: CommandHandler {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     do { return Array(try encoder.encode(value)) } catch {
-      throw ControlError(.internalError, "the answer could not be encoded", hint: "report this with the journal's entries")
+      throw ControlError(
+        .internalError, "the answer could not be encoded", hint: "report this with the journal's entries")
     }
   }
 

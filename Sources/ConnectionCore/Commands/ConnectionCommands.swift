@@ -31,7 +31,8 @@ extension Commands {
     let limit = parameters.limit ?? Self.pageDefault
     guard (1...Self.pageMax).contains(limit) else {
       throw ControlError(
-        .invalidParams, "parameter limit must be 1 to \(Self.pageMax)", fields: [FieldError("limit", "is out of range")])
+        .invalidParams, "parameter limit must be 1 to \(Self.pageMax)", fields: [FieldError("limit", "is out of range")]
+      )
     }
     let filter = try parameters.filter.map { text throws(ControlError) in
       guard let glob = Glob(text) else {

@@ -114,7 +114,9 @@ package struct ConnectionTester: Sendable {
     }
     if at > 0 { steps.add(names[0], .passed, microseconds: timings.nameLookup, "resolved") }
     if at > 1 { steps.add(names[1], .passed, microseconds: max(0, timings.connect - timings.nameLookup), "connected") }
-    if at > 2 { steps.add(names[2], secure ? .passed : .warning, microseconds: 0, secure ? "verified" : "not encrypted") }
+    if at > 2 {
+      steps.add(names[2], secure ? .passed : .warning, microseconds: 0, secure ? "verified" : "not encrypted")
+    }
     if at < 3 {
       steps.add(names[at], .failed, microseconds: timings.total, failure.detail)
       steps.skip(Array(names[(at + 1)...]), "the step before failed")
@@ -217,7 +219,9 @@ package struct ConnectionTester: Sendable {
         let read = try ledger.withToken(key) { (token, bytes) in
           (token.remaining(now: clock.now(), wall: clock.wall(), bootID: clock.bootID), Array(bytes))
         }
-        guard let read else { throw ControlError(.tokenExpired, "the connection was changed meanwhile", hint: "try again") }
+        guard let read else {
+          throw ControlError(.tokenExpired, "the connection was changed meanwhile", hint: "try again")
+        }
         (lifetime, members) = read
         missing = try ledger.grant(key)?.record.missingScope ?? []
       } catch let error as LedgerError {
@@ -259,11 +263,13 @@ package struct ConnectionTester: Sendable {
       let reply = try await exchange.http.send(request)
       let words = OperationOutcome.sentence(status: reply.status, header: { reply.header($0) }, body: reply.body)
       switch reply.status {
-      case 200...299: steps.add("authorized_read", .passed, microseconds: reply.timings.total, "GET \(type)?_count=1: 200")
+      case 200...299:
+        steps.add("authorized_read", .passed, microseconds: reply.timings.total, "GET \(type)?_count=1: 200")
       case 401:
         steps.add("authorized_read", .failed, microseconds: reply.timings.total, "the token is not accepted: \(words)")
       case 403:
-        steps.add("authorized_read", .warning, microseconds: reply.timings.total, "not allowed to search \(type): \(words)")
+        steps.add(
+          "authorized_read", .warning, microseconds: reply.timings.total, "not allowed to search \(type): \(words)")
       default:
         // Servers demand parameters of their own in searches (quirk 25): that says nothing of the authorization.
         steps.add("authorized_read", .warning, microseconds: reply.timings.total, "GET \(type)?_count=1: \(words)")

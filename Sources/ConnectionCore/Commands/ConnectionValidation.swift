@@ -141,7 +141,8 @@ package struct ConnectionValidator: Sendable {
       }
     }
     if let encoding = draft.fields.basicEncoding, ClientAuthentication.BasicEncoding(rawValue: encoding) == nil {
-      draft.refuse("basic_encoding", Self.oneOf(ClientAuthentication.BasicEncoding.allCases.map(\.rawValue), not: encoding))
+      draft.refuse(
+        "basic_encoding", Self.oneOf(ClientAuthentication.BasicEncoding.allCases.map(\.rawValue), not: encoding))
     }
     for problem in ScopeSet.problems(in: draft.fields.scope ?? "") { draft.refuse("scope", problem) }
     for problem in TokenRequest.problems(in: draft.fields.extraParameters ?? [:]) {
@@ -169,7 +170,8 @@ package struct ConnectionValidator: Sendable {
     }
     if let proxy = draft.fields.proxy {
       let schemes = ["http://", "https://", "socks5h://"]
-      if !schemes.contains(where: proxy.hasPrefix) || proxy.contains("@") || proxy.utf8.contains(where: { $0 <= 0x20 }) {
+      if !schemes.contains(where: proxy.hasPrefix) || proxy.contains("@") || proxy.utf8.contains(where: { $0 <= 0x20 })
+      {
         draft.refuse("proxy", "must be http://, https:// or socks5h:// with host and port, without a password")
       }
     }

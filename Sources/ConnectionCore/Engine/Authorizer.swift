@@ -17,7 +17,8 @@ package struct Authorizer: TokenSource {
     connection.fields.tokenURL ?? (try? ledger.discovery(id))??.endpoints["token_url"]?.url ?? connection.baseURL
   }
 
-  package func obtain(_ id: ConnectionID?, _ connection: ConnectionRecord, secret: SharedSecret?) async -> TokenAttempt {
+  package func obtain(_ id: ConnectionID?, _ connection: ConnectionRecord, secret: SharedSecret?) async -> TokenAttempt
+  {
     let found = await tokenEndpoint(id, connection)
     switch found {
     case .failure(let stop): return TokenAttempt(.failed(stop.result, stop.error))
@@ -82,7 +83,9 @@ package struct Authorizer: TokenSource {
     return .success((endpoint, DiscoveryRecord(discovery.result, baseURL: connection.baseURL, at: clock.wall())))
   }
 
-  private func ask(_ endpoint: EndpointURL, _ id: ConnectionID?, _ connection: ConnectionRecord, _ secret: SharedSecret?)
+  private func ask(
+    _ endpoint: EndpointURL, _ id: ConnectionID?, _ connection: ConnectionRecord, _ secret: SharedSecret?
+  )
     async -> TokenAttempt
   {
     let request: HTTPRequest
@@ -181,7 +184,8 @@ package struct Authorizer: TokenSource {
       members += context
     }
     let missing = ScopeSet(connection.fields.scope ?? "").missing(
-      from: ScopeSet(response.scope), hasRefreshToken: response.refreshToken != nil, context: Set(response.context.keys))
+      from: ScopeSet(response.scope), hasRefreshToken: response.refreshToken != nil, context: Set(response.context.keys)
+    )
     return GrantedToken(
       sentAt: sentAt, lifetime: response.expiresIn, members: members,
       scope: response.scope.isEmpty ? nil : response.scope, missingScope: missing)

@@ -128,7 +128,8 @@ extension Engine {
     guard drops || secretChanged || found == nil || new.fields.deservesNewAttempt(since: old.fields) else {
       return (key, effect)
     }
-    var grant = drops ? GrantRecord(connection: id, subject: "") : found?.record ?? GrantRecord(connection: id, subject: "")
+    var grant =
+      drops ? GrantRecord(connection: id, subject: "") : found?.record ?? GrantRecord(connection: id, subject: "")
     if drops {
       batch.writes.append(.delete(Ledger.tokenAddress(key)))
       if found?.record.expiresAt != nil { effect.renewed = 1 }
@@ -166,11 +167,12 @@ extension Engine {
       let names: [RecordAddress]
       if let name { names = [ledger.nameAddress(name)] } else { names = try namesLeadingTo(id) }
       try await ledger.commit(
-        RecordBatch(writes: names.map { .delete($0) } + [
-          .delete(address), .delete(Ledger.discoveryAddress(id)),
-          .deletePrefix(.grants, id.bytes), .deletePrefix(.tokens, id.bytes), .deletePrefix(.inflight, id.bytes),
-          .deletePrefix(.keys, id.bytes),
-        ]))
+        RecordBatch(
+          writes: names.map { .delete($0) } + [
+            .delete(address), .delete(Ledger.discoveryAddress(id)),
+            .deletePrefix(.grants, id.bytes), .deletePrefix(.tokens, id.bytes), .deletePrefix(.inflight, id.bytes),
+            .deletePrefix(.keys, id.bytes),
+          ]))
       noteStore(nil)
     } catch {
       throw changeError(error, conflict: ControlError(.generationConflict, "the connection was changed meanwhile"))

@@ -185,7 +185,8 @@ package actor Engine {
   func noteStore(_ error: StoreError?) {
     if let error, storeTrouble != error {
       log.record(
-        .critical, "the store does not take writes", [.event: "store_trouble", .detail: error.sentence, .cure: error.cure])
+        .critical, "the store does not take writes",
+        [.event: "store_trouble", .detail: error.sentence, .cure: error.cure])
     } else if error == nil, storeTrouble != nil {
       log.record(.notice, "the store takes writes again", [.event: "store_recovered"])
     }

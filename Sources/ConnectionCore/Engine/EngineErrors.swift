@@ -9,7 +9,8 @@ extension ControlError {
     case .vault(let vault): self.init(.storeCorrupt, vault.sentence, hint: vault.cure)
     case .malformed:
       self.init(
-        .storeCorrupt, error.sentence, hint: "restore this record from a backup, or delete the connection and create it again")
+        .storeCorrupt, error.sentence,
+        hint: "restore this record from a backup, or delete the connection and create it again")
     }
   }
 
@@ -52,7 +53,8 @@ extension Engine {
     }
     return ControlError(
       last.code, last.message,
-      detail: "\(last.attempts) attempts in a row have failed, the last at \(last.at); the next comes in \(Int(seconds)) s",
+      detail:
+        "\(last.attempts) attempts in a row have failed, the last at \(last.at); the next comes in \(Int(seconds)) s",
       hint: "fhirctl connection test \(run.connection.name)", retryAfterSeconds: seconds)
   }
 

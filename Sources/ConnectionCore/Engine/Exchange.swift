@@ -90,7 +90,8 @@ extension ControlError {
     switch failure.kind {
     case .resolve, .connect, .reset, .emptyReply, .cancelled:
       self.init(.serverUnreachable, "\(what) cannot be reached: \(failure.detail)", hint: "fhirctl connection test")
-    case .timeout: self.init(.timeout, "\(what) did not answer in time: \(failure.detail)", hint: "fhirctl connection test")
+    case .timeout:
+      self.init(.timeout, "\(what) did not answer in time: \(failure.detail)", hint: "fhirctl connection test")
     case .tls:
       self.init(
         .tlsFailure, "no secure connection to \(what): \(failure.detail)",

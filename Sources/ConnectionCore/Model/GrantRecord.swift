@@ -95,7 +95,8 @@ extension GrantRecord {
     if let code = fields.text(Tag.errorCode).flatMap(ErrorCode.init(rawValue:)) {
       lastError = LastError(
         code: code, message: fields.text(Tag.errorMessage) ?? "",
-        at: Timestamp(milliseconds: fields.signed(Tag.errorAt) ?? 0), attempts: Int(fields.word(Tag.errorAttempts) ?? 0))
+        at: Timestamp(milliseconds: fields.signed(Tag.errorAt) ?? 0), attempts: Int(fields.word(Tag.errorAttempts) ?? 0)
+      )
     }
   }
 }

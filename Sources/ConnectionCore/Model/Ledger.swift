@@ -58,7 +58,8 @@ package struct Ledger: Sendable {
 
   /// Where a name that a page has brought leads to; nil when it does not open.
   package func connectionID(in stored: StoredRecord) -> ConnectionID? {
-    (try? open(stored.value, at: RecordAddress(.names, stored.key), 1) { (_, bytes) in ConnectionID(bytes: bytes) }) ?? nil
+    (try? open(stored.value, at: RecordAddress(.names, stored.key), 1) { (_, bytes) in ConnectionID(bytes: bytes) })
+      ?? nil
   }
 
   package func discovery(_ id: ConnectionID) throws(LedgerError) -> DiscoveryRecord? {

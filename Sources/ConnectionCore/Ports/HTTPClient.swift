@@ -11,7 +11,9 @@ package struct HTTPHeader: Sendable, Hashable {
 }
 
 package struct HTTPRequest: Sendable {
-  package enum Method: String, Sendable { case get = "GET", head = "HEAD", post = "POST", put = "PUT", delete = "DELETE" }
+  package enum Method: String, Sendable {
+    case get = "GET", head = "HEAD", post = "POST", put = "PUT", delete = "DELETE"
+  }
   package enum Redirects: Sendable, Equatable {
     /// Every 3xx is the answer. Token requests have no other choice.
     case never

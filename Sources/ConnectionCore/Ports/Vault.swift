@@ -62,7 +62,9 @@ package enum HashPurpose: UInt8, Sendable {
 
 package protocol Vault: Sendable {
   /// Seals `plaintext` for this place and no other. The result begins with a `SealedHeader`.
-  func seal(_ plaintext: UnsafeRawBufferPointer, at address: RecordAddress, recordVersion: UInt8, generation: Generation)
+  func seal(
+    _ plaintext: UnsafeRawBufferPointer, at address: RecordAddress, recordVersion: UInt8, generation: Generation
+  )
     -> [UInt8]
 
   /// Opens a value and lends the plaintext for the time of the call; the memory is wiped afterwards.
