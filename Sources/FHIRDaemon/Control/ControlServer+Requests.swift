@@ -23,25 +23,25 @@ extension ControlServer {
     guard let hotPath, let id = envelope.id, let params = envelope.params,
       JSONScanner.matches("token.get", line, envelope.method), let request = HotRequest(line, params: params)
     else { return false }
-    let epoch = directory.epoch
-    let key: [UInt8]
-    if let known = client.grants.key(line, request, epoch: epoch) {
-      key = known
-    } else {
-      guard
-        let found = directory.tokenKey(
-          caller: client.caller, connection: JSONScanner.text(line, request.connection),
-          subject: JSONScanner.text(line, request.subject))
-      else { return false }
-      key = client.grants.insert(found, line, request, epoch: epoch)
-    }
+    guard let key = tokenKey(line, request, client) else { return false }
     lendOutput(to: client)
+    let keyBytes = key.span
+    let idBytes = line.extracting(id)
+    let served = hotPath.serve(
+      key: keyBytes, minimum: request.minimum, at: moment, id: idBytes, into: &client.output)
+    if served { counts.hotHits += 1 }
+    return served
+  }
+
+  private func tokenKey(_ line: Span<UInt8>, _ request: HotRequest, _ client: ClientConnection) -> [UInt8]? {
+    let epoch = directory.epoch
+    if let known = client.grants.key(line, request, epoch: epoch) { return known }
     guard
-      hotPath.serve(
-        key: key.span, minimum: request.minimum, at: moment, id: line.extracting(id), into: &client.output)
-    else { return false }
-    counts.hotHits += 1
-    return true
+      let found = directory.tokenKey(
+        caller: client.caller, connection: JSONScanner.text(line, request.connection),
+        subject: JSONScanner.text(line, request.subject))
+    else { return nil }
+    return client.grants.insert(found, line, request, epoch: epoch)
   }
 
   private func handOver(_ line: Span<UInt8>, _ envelope: RequestEnvelope, _ client: ClientConnection) {

@@ -47,7 +47,7 @@ package import SMARTProtocol
   /// Memory in all clients' buffers.
   var bufferedBytes = 0
   /// One read of one client, used by all in turn.
-  let readBuffer: UnsafeMutableRawBufferPointer
+  nonisolated(unsafe) let readBuffer: UnsafeMutableRawBufferPointer
   /// The memory of the output buffer that the next client with an answer takes.
   var spareOutput = ByteBuffer()
   /// Given up to accept, and turn away, one client when there are no descriptors left.
