@@ -36,6 +36,8 @@ package actor Engine {
   private var stopWaiters: [CheckedContinuation<Void, Never>] = []
   /// Health of the store as the last write found it; nil: well.
   private var storeTrouble: StoreError?
+  /// Records that did not open, by table and key; everything else is served on.
+  private var unreadable: Set<RecordAddress> = []
 
   package init(
     executor: any SerialExecutor, ledger: Ledger, source: any TokenSource, scheduler: any RefreshScheduler,
@@ -92,8 +94,9 @@ package actor Engine {
   }
 
   /// The planner's deadlines that have come.
-  package func refreshDue(_ keys: [GrantKey]) {
-    guard !isStopping else { return }
+  /// - Returns: how many grants are open now, under way or waiting for their turn.
+  package func refreshDue(_ keys: [GrantKey]) -> Int {
+    guard !isStopping else { return runs.count }
     for key in keys {
       do { try openRun(key) } catch {
         // Told once a look, at the pace of the daemon's own interval; the record's cure is in the journal.
@@ -106,6 +109,14 @@ package actor Engine {
       perform(actions, key)
       closeIfIdle(key)
     }
+    return runs.count
+  }
+
+  /// Settings that a reload has changed; requests under way keep theirs.
+  package func apply(_ options: Options) {
+    self.options = options
+    gates.perEndpointMax = options.concurrencyPerHost
+    gates.totalMax = options.concurrency
   }
 
   /// Whether a refresh of this grant is under way.
@@ -117,6 +128,35 @@ package actor Engine {
   package var refreshesUnderWay: Int { gates.underWay }
 
   package var storeState: StoreError? { storeTrouble }
+
+  package var unreadableCount: Int { unreadable.count }
+
+  /// Told once for each record; the count stays until the record is gone.
+  package func noteUnreadable(_ address: RecordAddress, _ error: LedgerError) {
+    guard unreadable.insert(address).inserted else { return }
+    log.record(
+      .error, "a record does not open; everything else is served on",
+      [
+        .event: "record_unreadable",
+        .connection: ConnectionID(bytes: Array(address.key.prefix(ConnectionID.byteCount)))?.description ?? "",
+        .path: "\(address.table.rawValue)/\(address.key.hex)", .detail: error.sentence,
+        .cure: ControlError(error).data.hint ?? "",
+      ])
+  }
+
+  /// The connection's records are erased.
+  func forgetUnreadable(_ id: ConnectionID) {
+    unreadable = unreadable.filter { !$0.key.starts(with: id.bytes) }
+  }
+
+  /// Writes one record anew if the last write failed, so that a store that takes writes again is known as well.
+  package func probeStore(_ write: @Sendable () async throws(StoreError) -> Void) async {
+    guard storeTrouble != nil else { return }
+    do throws(StoreError) {
+      try await write()
+      noteStore(nil)
+    } catch { noteStore(error) }
+  }
 
   package func ping() {}
 
