@@ -53,7 +53,7 @@ let package = Package(
     adapts("LMDBStore", ["CLMDB"], ["ConnectionCore"]),
     adapts("CurlHTTP", ["CCurl"], ["ConnectionCore"]),
     adapts("SodiumVault", ["CSodium"], ["ConnectionCore"]),
-    adapts("SystemdHost", ["CSystemd"], ["ConnectionCore"]),
+    adapts("SystemdHost", ["CSystemd", "CLinux"], ["ConnectionCore", "FHIRControl", "SMARTProtocol"]),
     adapts("DispatchSupport", ["CLinux"], []),
 
     // Programs.
@@ -82,6 +82,7 @@ let package = Package(
     tests("LMDBStore", ["ConnectionCore", "SMARTProtocol"]),
     tests("CurlHTTP", ["ConnectionCore", "SMARTProtocol"]),
     tests("SodiumVault", ["ConnectionCore", "SMARTProtocol"]),
+    tests("SystemdHost", ["ConnectionCore", "SMARTProtocol", "FHIRControl"]),
     tests("DispatchSupport"),
     tests("FHIRDaemon", ["ConnectionCore", "SMARTProtocol", "FHIRControl", "DispatchSupport"]),
     .target(name: "FakeDaemon", path: "Tests/FakeDaemon", swiftSettings: strict),
