@@ -1,6 +1,6 @@
 /// One look at a FHIR server: the SMART configuration, asked for conditionally, without a credential.
-package import FHIRControl
-package import SMARTProtocol
+import FHIRControl
+import SMARTProtocol
 
 package struct HealthProbe: Sendable {
   let exchange: Exchange

@@ -42,7 +42,8 @@ struct Daemon: Sendable {
     let entropy = KernelEntropy()
     let names = SystemNames()
     let settings = SettingsBox(configuration)
-    let store = try StartFailure.wrap { () throws(StoreError) in try LMDBStore.open(directory: places.stateDirectory) }
+    let stateDirectory = try places.stateDirectory()
+    let store = try StartFailure.wrap { () throws(StoreError) in try LMDBStore.open(directory: stateDirectory) }
     let key = try StartFailure.wrap { () throws(VaultError) in try MasterKey.load(places.keySource(store)) }
     if key.wasCreated, let path = places.madeKeyPath {
       log.record(
@@ -155,6 +156,9 @@ struct Daemon: Sendable {
     }
     overseer.somethingChanged()
   }
+
+  /// The reload has ended, well or not.
+  func reloaded() async { notifier.ready(status: await overseer.serving()) }
 
   /// Puts a checked configuration in force.
   func apply(_ configuration: DaemonConfiguration) async {

@@ -11,11 +11,18 @@ struct Places: Sendable {
   /// The control sockets that systemd passed.
   let passedSockets: [Int32]
 
-  var stateDirectory: String { configuration.stateDirectory ?? directories.state }
+  func stateDirectory() throws(StartFailure) -> String {
+    if let path = configuration.stateDirectory ?? directories.state { return path }
+    throw StartFailure(
+      "there is no place for the store: neither HOME nor XDG_STATE_HOME is set", cure: "give --state-dir",
+      status: EX_USAGE)
+  }
 
-  /// The key that is made where there is none; nil: a service, or a key that must be there.
+  /// The key that is made where there is none, beside the store; nil: a service, whose key must be there.
   var madeKeyPath: String? {
-    directories.isService ? nil : configuration.masterKeyFile ?? directories.configuration + "/master.key"
+    guard !directories.isService else { return nil }
+    return configuration.masterKeyFile
+      ?? (configuration.stateDirectory ?? directories.state).map { "\($0)-keys/master.key" }
   }
 
   /// A store that has records keeps its key: a lost one is not quietly replaced.
@@ -41,7 +48,8 @@ struct Places: Sendable {
       var listeners: [ControlListener] = []
       for number in passedSockets { listeners.append(try ControlListener(adopting: number)) }
       if passedSockets.isEmpty {
-        listeners.append(try ControlListener(path: configuration.socketPath ?? directories.runtime + "/fhird.sock"))
+        if configuration.socketPath == nil { unsafe mkdir(directories.runtime, 0o755) }
+        listeners.append(try ControlListener(path: configuration.socketPath ?? directories.socketPath))
       }
       return listeners
     } catch {

@@ -63,12 +63,15 @@ package enum Program {
   private static func start(
     _ configuration: DaemonConfiguration, _ environment: [String: String], _ log: JournalLog
   ) async throws(StartFailure) -> Daemon {
-    let sockets: [Int32]
-    do { sockets = try ListenSockets.take() } catch {
-      throw StartFailure("the sockets that systemd passed cannot be used: \(error)", cure: "check fhird.socket", status: EX_CONFIG)
+    let sockets: ListenSockets
+    do throws(ListenSockets.Failure) { sockets = try ListenSockets.take() } catch {
+      throw StartFailure(error.detail, cure: error.cure, status: EX_CONFIG)
+    }
+    for name in sockets.closed {
+      log.record(.warning, "systemd passed a socket that nobody here knows", [.event: "warning", .detail: name])
     }
     let places = Places(
-      directories: ServiceDirectories(environment: environment), configuration: configuration, passedSockets: sockets)
+      directories: ServiceDirectories(environment: environment), configuration: configuration, passedSockets: sockets.control)
     let daemon = try await Daemon(configuration, places: places, log: log, notifier: Notifier())
     try await daemon.start()
     return daemon
