@@ -84,7 +84,7 @@ final class KeyRing: Sendable {
   func hash(_ purpose: HashPurpose, _ bytes: [UInt8]) -> KeyedHash {
     guard let index = Self.purposes.firstIndex(of: purpose) else { preconditionFailure("a purpose without a key") }
     let key = unsafe UnsafeRawBufferPointer(Self.slot(index, of: hashKeys.bytes))
-    let digest = [UInt8](unsafeUninitializedCapacity: ConnectionID.byteCount) { digest, written in
+    let digest = unsafe [UInt8](unsafeUninitializedCapacity: ConnectionID.byteCount) { digest, written in
       unsafe crypto_generichash(
         digest.baseAddress!, digest.count, bytes, UInt64(bytes.count),
         key.baseAddress!.assumingMemoryBound(to: UInt8.self), key.count)

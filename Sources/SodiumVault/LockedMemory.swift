@@ -1,6 +1,6 @@
 /// Memory for secrets: locked, between guard pages, out of core dumps, wiped when it is freed.
 import CSodium
-package import ConnectionCore
+import ConnectionCore
 import Glibc
 import Synchronization
 

@@ -47,6 +47,11 @@ package final class SodiumVault: Vault {
     return SodiumVault(ring: try inVault { () throws(VaultError) in try unwrap(value, wrapping, identity) })
   }
 
+  /// Whether a store was made with a master key. If so, that key is the only one that opens it, and none may be made.
+  package static func hasKeyRing(_ store: any RecordStore) throws(StoreError) -> Bool {
+    try store.value(at: KeyRing.address) != nil
+  }
+
   // MARK: - Vault
 
   package func seal(
@@ -64,7 +69,7 @@ package final class SodiumVault: Vault {
     guard let key = unsafe ring.sealKey(header.keyID) else {
       throw .unknownKey(address.table, key: address.keyText, keyID: header.keyID)
     }
-    return try Self.withOpened(value, header, at: address, key: unsafe key, scratch, body)
+    return try unsafe Self.withOpened(value, header, at: address, key: key, scratch, body)
   }
 
   package func hash(_ purpose: HashPurpose, _ bytes: [UInt8]) -> KeyedHash { ring.hash(purpose, bytes) }
