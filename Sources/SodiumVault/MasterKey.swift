@@ -63,7 +63,8 @@ package struct MasterKey: ~Copyable, Sendable {
       }
       count += more
     }
-    guard let key = unsafe parse(UnsafeRawBufferPointer(rebasing: text.bytes.prefix(count))) else {
+    let parsed = unsafe text.withMutableBytes { unsafe parse(UnsafeRawBufferPointer(rebasing: $0.prefix(count))) }
+    guard let key = parsed else {
       throw .masterKey(
         detail: "\(path) is not a master key: \(count == fileBytesMax ? "\(count) bytes or more" : "\(count) bytes")",
         cure: "put the key back from its backup: one line \"\(filePrefix)\" and 32 bytes in base64, or 64 hexadecimal "
