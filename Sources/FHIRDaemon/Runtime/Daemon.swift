@@ -130,7 +130,7 @@ struct Daemon: Sendable {
       Overseer.Part("refresh_loop") { [refresh] in await refresh.ping() },
       Overseer.Part("health_loop") { [health] in await health.ping() },
       Overseer.Part("control_server") { [control] in await control.ping() },
-      Overseer.Part("http") { [http] in await http.ping() },
+      Overseer.Part("http") { [http] in _ = await http.ping(timeout: .seconds(30)) },
     ]
   }
 
@@ -163,11 +163,12 @@ struct Daemon: Sendable {
   /// Puts a checked configuration in force.
   func apply(_ configuration: DaemonConfiguration) async {
     let former = settings.configuration
+    let pending = configuration.needingRestart(since: former)
+    var configuration = configuration
+    configuration.allowInsecureLoopback = former.allowInsecureLoopback
     settings.configuration = configuration
     log.minimumLevel = configuration.logLevel
-    http.allowInsecureLoopback = configuration.allowInsecureLoopback
     await engine.apply(configuration.engineOptions)
-    let pending = configuration.needingRestart(since: former)
     if !pending.isEmpty {
       log.record(
         .warning, "some settings take effect with the next start only",
@@ -185,14 +186,14 @@ struct Daemon: Sendable {
     let http = http
     let cut = Task {
       try? await Task.sleep(nanoseconds: UInt64(Self.drainGrace.milliseconds) * 1_000_000)
-      if !Task.isCancelled { await http.stop() }
+      if !Task.isCancelled { await http.stop(deadline: .seconds(2)) }
     }
     await drained
     cut.cancel()
     await refresh.stop()
     await health.stop()
     await cleanup.stop()
-    await http.stop()
+    await http.stop(deadline: .seconds(2))
     await overseer.stop()
     store.close()
     log.record(.notice, "fhird has stopped", [.event: "stopped"])

@@ -1,5 +1,5 @@
 /// The program: command line, configuration, start, signals, end.
-package import ArgumentParser
+import ArgumentParser
 import ConnectionCore
 import DispatchSupport
 import FHIRControl
