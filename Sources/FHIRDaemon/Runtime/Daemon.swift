@@ -36,7 +36,8 @@ struct Daemon: Sendable {
   private let control: ControlServer
 
   /// Opens everything and puts it together; nobody is served yet.
-  init(_ configuration: DaemonConfiguration, places: Places, log: JournalLog, notifier: Notifier) async throws(StartFailure)
+  init(_ configuration: DaemonConfiguration, places: Places, log: JournalLog, notifier: Notifier)
+    async throws(StartFailure)
   {
     let clock = SystemClock()
     let entropy = KernelEntropy()
@@ -56,7 +57,8 @@ struct Daemon: Sendable {
     try StartFailure.wrap { () throws(LedgerError) in try book.load() }
     let http: CurlHTTP
     do { http = try CurlHTTP(options: CurlHTTP.Options(configuration)) } catch {
-      throw StartFailure("libcurl cannot be used: \(error)", cure: "check the installation of libcurl4", status: EX_SOFTWARE)
+      throw StartFailure(
+        "libcurl cannot be used: \(error)", cure: "check the installation of libcurl4", status: EX_SOFTWARE)
     }
     let exchange = Exchange(http: http, settings: settings)
     let source = Authorizer(exchange: exchange, ledger: ledger, clock: clock)
@@ -82,7 +84,9 @@ struct Daemon: Sendable {
         log: log, unitOf: { UnitLookup.unit(ofProcess: $0) })
     } catch let error as StartFailure {
       throw error
-    } catch { throw StartFailure("the control server cannot start: \(error)", cure: "look at the journal", status: EX_OSERR) }
+    } catch {
+      throw StartFailure("the control server cannot start: \(error)", cure: "look at the journal", status: EX_OSERR)
+    }
     self.settings = settings
     self.log = log
     self.notifier = notifier
@@ -172,7 +176,10 @@ struct Daemon: Sendable {
     if !pending.isEmpty {
       log.record(
         .warning, "some settings take effect with the next start only",
-        [.event: "restart_needed", .detail: pending.map(\.name).joined(separator: " "), .cure: "systemctl restart fhird"])
+        [
+          .event: "restart_needed", .detail: pending.map(\.name).joined(separator: " "),
+          .cure: "systemctl restart fhird",
+        ])
     }
   }
 
