@@ -39,8 +39,9 @@ import Testing
   func `a directory that others can reach is refused`(_ mode: mode_t) throws {
     try place.open().close()
     chmod(place.path, mode)
-    guard case .unsafePermissions(_, let detail) = place.openFailure() else {
-      Issue.record("opened")
+    let failure = place.openFailure()
+    guard case .unsafePermissions(_, let detail) = failure else {
+      Issue.record("\(String(describing: failure))")
       return
     }
     #expect(detail.contains("chmod 0700"))
@@ -53,8 +54,9 @@ import Testing
     try place.open().close()
     let path = "\(place.path)/\(name)"
     chmod(path, 0o644)
-    guard case .unsafePermissions(path: path, _) = place.openFailure() else {
-      Issue.record("opened")
+    let failure = place.openFailure()
+    guard case .unsafePermissions(path: path, _) = failure else {
+      Issue.record("\(String(describing: failure))")
       return
     }
     chmod(path, 0o600)
@@ -70,8 +72,9 @@ import Testing
   func `a directory of somebody else is refused`() throws {
     try place.open().close()
     chown(place.path, 12_345, 12_345)
-    guard case .unsafePermissions(_, let detail) = place.openFailure() else {
-      Issue.record("opened")
+    let failure = place.openFailure()
+    guard case .unsafePermissions(_, let detail) = failure else {
+      Issue.record("\(String(describing: failure))")
       return
     }
     #expect(detail.contains("12345"))

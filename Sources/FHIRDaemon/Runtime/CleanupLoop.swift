@@ -1,14 +1,14 @@
 /// What is done every minute: readers that died are cleared away, users and groups looked up again, a store that failed
 /// is tried.
-package import ConnectionCore
+import ConnectionCore
 import DispatchSupport
 import LMDBStore
 import SMARTProtocol
 
-package actor CleanupLoop {
+actor CleanupLoop {
   /// Its queue may wait for a name service; nothing else runs there.
   private nonisolated let executor = QueueExecutor(label: "fhird.cleanup")
-  package nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
 
   private static let interval = Instant.Span.seconds(60)
   /// A store that does not take writes is tried this often.
@@ -31,14 +31,14 @@ package actor CleanupLoop {
     nextRound = clock.now() + Self.interval
   }
 
-  package func start() throws(LinuxError) {
+  func start() throws(LinuxError) {
     timer = try QueueTimer(on: executor) { [weak self] in
       Task { await self?.look() }
     }
     timer?.arm(afterMilliseconds: Self.storeInterval.milliseconds)
   }
 
-  package func stop() { timer = nil }
+  func stop() { timer = nil }
 
   private func look() async {
     let store = store

@@ -36,7 +36,8 @@ struct Daemon: Sendable {
   private let control: ControlServer
 
   /// Opens everything and puts it together; nobody is served yet.
-  init(_ configuration: DaemonConfiguration, places: Places, log: JournalLog, notifier: Notifier) async throws(StartFailure)
+  init(_ configuration: DaemonConfiguration, places: Places, log: JournalLog, notifier: Notifier)
+    async throws(StartFailure)
   {
     let clock = SystemClock()
     let entropy = KernelEntropy()
@@ -56,7 +57,8 @@ struct Daemon: Sendable {
     try StartFailure.wrap { () throws(LedgerError) in try book.load() }
     let http: CurlHTTP
     do { http = try CurlHTTP(options: CurlHTTP.Options(configuration)) } catch {
-      throw StartFailure("libcurl cannot be used: \(error)", cure: "check the installation of libcurl4", status: EX_SOFTWARE)
+      throw StartFailure(
+        "libcurl cannot be used: \(error)", cure: "check the installation of libcurl4", status: EX_SOFTWARE)
     }
     let exchange = Exchange(http: http, settings: settings)
     let source = Authorizer(exchange: exchange, ledger: ledger, clock: clock)
@@ -82,7 +84,9 @@ struct Daemon: Sendable {
         log: log, unitOf: { UnitLookup.unit(ofProcess: $0) })
     } catch let error as StartFailure {
       throw error
-    } catch { throw StartFailure("the control server cannot start: \(error)", cure: "look at the journal", status: EX_OSERR) }
+    } catch {
+      throw StartFailure("the control server cannot start: \(error)", cure: "look at the journal", status: EX_OSERR)
+    }
     self.settings = settings
     self.log = log
     self.notifier = notifier
@@ -130,7 +134,7 @@ struct Daemon: Sendable {
       Overseer.Part("refresh_loop") { [refresh] in await refresh.ping() },
       Overseer.Part("health_loop") { [health] in await health.ping() },
       Overseer.Part("control_server") { [control] in await control.ping() },
-      Overseer.Part("http") { [http] in await http.ping() },
+      Overseer.Part("http") { [http] in _ = await http.ping(timeout: .seconds(30)) },
     ]
   }
 
@@ -163,15 +167,19 @@ struct Daemon: Sendable {
   /// Puts a checked configuration in force.
   func apply(_ configuration: DaemonConfiguration) async {
     let former = settings.configuration
+    let pending = configuration.needingRestart(since: former)
+    var configuration = configuration
+    configuration.allowInsecureLoopback = former.allowInsecureLoopback
     settings.configuration = configuration
     log.minimumLevel = configuration.logLevel
-    http.allowInsecureLoopback = configuration.allowInsecureLoopback
     await engine.apply(configuration.engineOptions)
-    let pending = configuration.needingRestart(since: former)
     if !pending.isEmpty {
       log.record(
         .warning, "some settings take effect with the next start only",
-        [.event: "restart_needed", .detail: pending.map(\.name).joined(separator: " "), .cure: "systemctl restart fhird"])
+        [
+          .event: "restart_needed", .detail: pending.map(\.name).joined(separator: " "),
+          .cure: "systemctl restart fhird",
+        ])
     }
   }
 
@@ -185,14 +193,14 @@ struct Daemon: Sendable {
     let http = http
     let cut = Task {
       try? await Task.sleep(nanoseconds: UInt64(Self.drainGrace.milliseconds) * 1_000_000)
-      if !Task.isCancelled { await http.stop() }
+      if !Task.isCancelled { await http.stop(deadline: .seconds(2)) }
     }
     await drained
     cut.cancel()
     await refresh.stop()
     await health.stop()
     await cleanup.stop()
-    await http.stop()
+    await http.stop(deadline: .seconds(2))
     await overseer.stop()
     store.close()
     log.record(.notice, "fhird has stopped", [.event: "stopped"])

@@ -1,12 +1,12 @@
 /// Probes every distinct FHIR server that connections point to, and tells when one changes its state.
-package import ConnectionCore
+import ConnectionCore
 import DispatchSupport
-package import FHIRControl
-package import SMARTProtocol
+import FHIRControl
+import SMARTProtocol
 
-package actor HealthLoop {
+actor HealthLoop {
   private nonisolated let executor = QueueExecutor(label: "fhird.health")
-  package nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
 
   /// Probes under way at the same time.
   private static let concurrency = 32
@@ -39,7 +39,7 @@ package actor HealthLoop {
   private var timer: QueueTimer?
   private var lastPlanned: Instant?
 
-  package init(
+  init(
     probe: HealthProbe, clock: any Clock, entropy: any Entropy, log: any EventLog, settings: any SettingsSource,
     changed: @escaping @Sendable () -> Void
   ) {
@@ -51,29 +51,29 @@ package actor HealthLoop {
     self.changed = changed
   }
 
-  package func start() throws(LinuxError) {
+  func start() throws(LinuxError) {
     timer = try QueueTimer(on: executor) { [weak self] in
       Task { await self?.look() }
     }
     arm()
   }
 
-  package func stop() { timer = nil }
+  func stop() { timer = nil }
 
   /// Answers when the loop turns: what the watchdog asks.
-  package func ping() {}
+  func ping() {}
 
   // MARK: What connections there are
 
   /// A connection that was there at the start: its first probe has time.
-  package func loaded(_ id: ConnectionID, _ record: ConnectionRecord) {
+  func loaded(_ id: ConnectionID, _ record: ConnectionRecord) {
     let now = clock.now()
     let next = max(now, (lastPlanned ?? now) + Self.pace)
     if place(id, record, firstAt: next) { lastPlanned = next }
     arm()
   }
 
-  package func connectionChanged(_ id: ConnectionID, _ record: ConnectionRecord?) {
+  func connectionChanged(_ id: ConnectionID, _ record: ConnectionRecord?) {
     leave(id)
     if let record { _ = place(id, record, firstAt: clock.now()) }
     arm()
@@ -157,7 +157,7 @@ package actor HealthLoop {
 
   // MARK: Telling
 
-  package func health(of baseURL: String) -> ServerHealth {
+  func health(of baseURL: String) -> ServerHealth {
     guard let server = servers[baseURL] else { return ServerHealth(state: .off) }
     var health = ServerHealth(state: server.machine.state)
     health.since = server.machine.since.map { clock.wall(at: $0) }
@@ -168,7 +168,7 @@ package actor HealthLoop {
     return health
   }
 
-  package func counts() -> [String: Int] {
+  func counts() -> [String: Int] {
     servers.values.reduce(into: [:]) { $0[$1.machine.state.rawValue, default: 0] += 1 }
   }
 }

@@ -1,20 +1,20 @@
 /// Asks every part of the daemon whether it still turns: feeds the watchdog, answers `health.get`, writes the status line.
-package import ConnectionCore
+import ConnectionCore
 import DispatchSupport
-package import FHIRControl
+import FHIRControl
 import SMARTProtocol
-package import SystemdHost
+import SystemdHost
 
-package actor Overseer: HealthSource {
+actor Overseer: HealthSource {
   /// Of its own: a part that hangs must not hang the one that says so.
   private nonisolated let executor = QueueExecutor(label: "fhird.watchdog")
-  package nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
 
-  package struct Part: Sendable {
+  struct Part: Sendable {
     /// As in `health.get`.
     var name: String
     var ping: @Sendable () async -> Void
-    package init(_ name: String, ping: @escaping @Sendable () async -> Void) {
+    init(_ name: String, ping: @escaping @Sendable () async -> Void) {
       self.name = name
       self.ping = ping
     }
@@ -41,7 +41,7 @@ package actor Overseer: HealthSource {
   private var lastStatus = ""
   private var isServing = false
 
-  package init(engine: Engine, ledger: Ledger, notifier: Notifier, log: any EventLog) {
+  init(engine: Engine, ledger: Ledger, notifier: Notifier, log: any EventLog) {
     self.engine = engine
     self.ledger = ledger
     self.notifier = notifier
@@ -49,7 +49,7 @@ package actor Overseer: HealthSource {
   }
 
   /// The store is watched through the engine, which knows how the last write went.
-  package func start(_ parts: [Part], loop: HealthLoop) throws(LinuxError) {
+  func start(_ parts: [Part], loop: HealthLoop) throws(LinuxError) {
     self.parts = parts
     self.loop = loop
     if let watchdog = notifier.watchdogInterval {
@@ -62,13 +62,13 @@ package actor Overseer: HealthSource {
   }
 
   /// No more status lines; the watchdog goes on until the process ends.
-  package func stopping() { isServing = false }
+  func stopping() { isServing = false }
 
-  package func stop() { timer = nil }
+  func stop() { timer = nil }
 
   /// From now on the status line follows what happens.
   /// - Returns: the first one.
-  package func serving() async -> String {
+  func serving() async -> String {
     isServing = true
     lastStatus = await statusText()
     return lastStatus
@@ -106,7 +106,7 @@ package actor Overseer: HealthSource {
   // MARK: Status line
 
   /// Something that the status line shows has changed.
-  package nonisolated func somethingChanged() {
+  nonisolated func somethingChanged() {
     Task { await self.showStatus() }
   }
 
@@ -132,18 +132,18 @@ package actor Overseer: HealthSource {
 
   // MARK: HealthSource
 
-  package func health(of baseURL: String) async -> ServerHealth {
+  func health(of baseURL: String) async -> ServerHealth {
     await loop?.health(of: baseURL) ?? ServerHealth(state: .unknown)
   }
 
-  package func counts() async -> [String: Int] { await loop?.counts() ?? [:] }
+  func counts() async -> [String: Int] { await loop?.counts() ?? [:] }
 
-  package func connectionChanged(_ id: ConnectionID, _ record: ConnectionRecord?) async {
+  func connectionChanged(_ id: ConnectionID, _ record: ConnectionRecord?) async {
     await loop?.connectionChanged(id, record)
     somethingChanged()
   }
 
-  package func components() async -> [ComponentHealth] {
+  func components() async -> [ComponentHealth] {
     var list = parts.map { part in
       let hangs = missed[part.name, default: 0] >= Self.ticksMissedMax
       return ComponentHealth(

@@ -1,5 +1,5 @@
 /// The program: command line, configuration, start, signals, end.
-package import ArgumentParser
+import ArgumentParser
 import ConnectionCore
 import DispatchSupport
 import FHIRControl
@@ -71,7 +71,8 @@ package enum Program {
       log.record(.warning, "systemd passed a socket that nobody here knows", [.event: "warning", .detail: name])
     }
     let places = Places(
-      directories: ServiceDirectories(environment: environment), configuration: configuration, passedSockets: sockets.control)
+      directories: ServiceDirectories(environment: environment), configuration: configuration,
+      passedSockets: sockets.control)
     let daemon = try await Daemon(configuration, places: places, log: log, notifier: Notifier())
     try await daemon.start()
     return daemon

@@ -1,12 +1,12 @@
 /// Keeps the deadlines of all grants and hands those that are due to the engine: one heap, one timer.
-package import ConnectionCore
+import ConnectionCore
 import DispatchSupport
-package import SMARTProtocol
+import SMARTProtocol
 import Synchronization
 
-package actor RefreshLoop: RefreshScheduler {
+actor RefreshLoop: RefreshScheduler {
   private nonisolated let executor = QueueExecutor(label: "fhird.refresh")
-  package nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
+  nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe executor.asUnownedSerialExecutor() }
 
   private struct Mailbox {
     var changes: [(key: GrantKey, deadline: Instant?)] = []
@@ -30,13 +30,13 @@ package actor RefreshLoop: RefreshScheduler {
   private var isLooking = false
 
   /// - Parameter interval: the longest time between two looks.
-  package init(clock: any Clock, interval: @escaping @Sendable () -> Instant.Span) {
+  init(clock: any Clock, interval: @escaping @Sendable () -> Instant.Span) {
     self.clock = clock
     self.interval = interval
   }
 
   /// From now on what is due is handed to the engine.
-  package func start(_ engine: Engine) throws(LinuxError) {
+  func start(_ engine: Engine) throws(LinuxError) {
     self.engine = engine
     timer = try QueueTimer(on: executor) { [weak self] in
       Task { await self?.look() }
@@ -44,12 +44,12 @@ package actor RefreshLoop: RefreshScheduler {
     arm()
   }
 
-  package func stop() {
+  func stop() {
     timer = nil
     engine = nil
   }
 
-  package nonisolated func schedule(_ key: GrantKey, at deadline: Instant?) {
+  nonisolated func schedule(_ key: GrantKey, at deadline: Instant?) {
     let mustTell = mailbox.withLock { box in
       box.changes.append((key, deadline))
       defer { box.isTold = true }
@@ -58,13 +58,13 @@ package actor RefreshLoop: RefreshScheduler {
     if mustTell { Task { await self.takeMailAndArm() } }
   }
 
-  package func deadline(of key: GrantKey) -> Instant? {
+  func deadline(of key: GrantKey) -> Instant? {
     takeMail()
     return planner.deadline(of: key)
   }
 
   /// Answers when the loop turns: what the watchdog asks.
-  package func ping() {}
+  func ping() {}
 
   private func takeMail() {
     let changes = mailbox.withLock { box in

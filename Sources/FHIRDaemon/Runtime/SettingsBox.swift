@@ -1,19 +1,19 @@
 /// The settings in force: read by everybody, replaced by a reload.
-package import ConnectionCore
+import ConnectionCore
 import SMARTProtocol
 import Synchronization
 
-package final class SettingsBox: SettingsSource {
+final class SettingsBox: SettingsSource {
   private let box: Mutex<DaemonConfiguration>
 
-  package init(_ configuration: DaemonConfiguration) { box = Mutex(configuration) }
+  init(_ configuration: DaemonConfiguration) { box = Mutex(configuration) }
 
-  package var configuration: DaemonConfiguration {
+  var configuration: DaemonConfiguration {
     get { box.withLock { $0 } }
     set { box.withLock { $0 = newValue } }
   }
 
-  package var current: Settings { configuration.settings }
+  var current: Settings { configuration.settings }
 }
 
 extension DaemonConfiguration {
@@ -32,6 +32,7 @@ extension DaemonConfiguration {
   func needingRestart(since other: DaemonConfiguration) -> [ConfigurationKey] {
     var keys: [ConfigurationKey] = []
     if socketPath != other.socketPath { keys.append(.socket) }
+    if allowInsecureLoopback != other.allowInsecureLoopback { keys.append(.allowInsecureLoopback) }
     if clientsMax != other.clientsMax { keys.append(.clientsMax) }
     return keys
   }
