@@ -85,7 +85,7 @@ let package = Package(
       path: "Tests/StoreTortureHelper", swiftSettings: adapter),
     tests("CurlHTTP", ["ConnectionCore", "SMARTProtocol"]),
     tests("SodiumVault", ["ConnectionCore", "LMDBStore"]),
-    tests("SystemdHost", ["ConnectionCore", "SMARTProtocol", "FHIRControl"]),
+    tests("SystemdHost", ["CSystemd", "ConnectionCore", "SMARTProtocol", "FHIRControl"]),
     tests("DispatchSupport"),
     tests("FHIRDaemon", ["ConnectionCore", "SMARTProtocol", "FHIRControl", "DispatchSupport"]),
     .target(name: "FakeDaemon", path: "Tests/FakeDaemon", swiftSettings: strict),
