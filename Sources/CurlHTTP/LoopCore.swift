@@ -27,7 +27,7 @@ import Synchronization
 
   private let options: CurlHTTP.Options
   private let inbox = Mutex(Inbox())
-  /// Used by the thread; others only wake it.
+  /// nonisolated: used by the thread; others only call curl_multi_wakeup, which any thread may.
   nonisolated(unsafe) private let multi: UnsafeMutableRawPointer
 
   init(_ options: CurlHTTP.Options) throws(CurlError) {

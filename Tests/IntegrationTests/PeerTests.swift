@@ -151,7 +151,7 @@ struct PeerTests {
       code(try await ask("post", ["client_authentication": "client_secret_post"])) == nil, "client_secret_post")
 
     // Who is at the other end is never taken on trust.
-    #expect(code(try await ask("no-ca", ["ca_file": nil])) == .tlsFailure)
+    #expect(code(try await ask("no-ca", ["ca_file": .null])) == .tlsFailure)
     let wrongHost = peer.variable("WRONG_HOST", in: "nginx") + "/fhir"
     #expect(code(try await ask("wrong-host", ["fhir_base_url": .string(wrongHost)])) == .tlsFailure)
     #expect(

@@ -81,7 +81,8 @@ struct TokenTests {
       try await stage.create(
         "open",
         [
-          "auth_method": "none", "client_authentication": nil, "client_id": nil, "client_secret": nil, "scope": nil,
+          "auth_method": "none", "client_authentication": .null, "client_id": .null, "client_secret": .null,
+          "scope": .null,
         ])
       let answer = try await stage.control.call("token.get", ["connection": "open"])
       #expect(code(answer) == .noAuthorization)
@@ -136,7 +137,7 @@ struct TokenTests {
 
   /// What the server sends as `expires_in`, and the lifetimes that may come of it.
   private static let lifetimes: [(WireJSON, ClosedRange<Int>)] = [
-    ("120", 100...120), (120.5, 100...121), ("absent", 30...3600), (0, 30...3600), (-5, 30...3600), (nil, 30...3600),
+    ("120", 100...120), (120.5, 100...121), ("absent", 30...3600), (0, 30...3600), (-5, 30...3600), (.null, 30...3600),
     ("soon", 30...3600), (1e18, 30...(10 * 365 * 86400)), ([1], 30...3600),
   ]
 
