@@ -143,7 +143,9 @@ import Synchronization
       switch order {
       case .start(let plan, let ticket): unsafe begin(plan, ticket, &transfers)
       case .cancel(let ticket):
-        guard let transfer = unsafe transfers.first(where: { unsafe $0.value.ticket === ticket })?.value else { continue }
+        guard let transfer = unsafe transfers.first(where: { unsafe $0.value.ticket === ticket })?.value else {
+          continue
+        }
         unsafe end(transfer, .failure(Self.cancelled(mayHaveBeenSent: transfer.wasSent)), &transfers)
       case .ping(let ticket): ticket.resume(true)
       case .stop(let ticket):
