@@ -37,8 +37,10 @@ import Testing
     }
 
     func end() {
-      process.terminate()
-      process.waitUntilExit()
+      kill(process.processIdentifier, SIGKILL)
+      let deadline = bootMilliseconds() + 10_000
+      // Foundation's own wait needs a run loop, which a test has not.
+      while process.isRunning, bootMilliseconds() < deadline { usleep(1000) }  // the pace of a poll with a deadline
     }
 
     deinit { end() }
