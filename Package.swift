@@ -51,9 +51,9 @@ let package = Package(
 
     // Adapters: one C library each, one port each.
     adapts("LMDBStore", ["CLMDB"], ["ConnectionCore"]),
-    adapts("CurlHTTP", ["CCurl"], ["ConnectionCore"]),
+    adapts("CurlHTTP", ["CCurl"], ["ConnectionCore", "FHIRControl", "SMARTProtocol"]),
     adapts("SodiumVault", ["CSodium"], ["ConnectionCore"]),
-    adapts("SystemdHost", ["CSystemd"], ["ConnectionCore"]),
+    adapts("SystemdHost", ["CSystemd", "CLinux"], ["ConnectionCore", "FHIRControl", "SMARTProtocol"]),
     adapts("DispatchSupport", ["CLinux"], []),
 
     // Programs.
@@ -79,9 +79,13 @@ let package = Package(
       swiftSettings: strict),
     tests("FHIRControl"), tests("SMARTProtocol"), tests("FHIRSchema", ["SMARTProtocol"]),
     tests("ConnectionCore", ["FHIRControl", "SMARTProtocol"]),
-    tests("LMDBStore", ["ConnectionCore", "SMARTProtocol"]),
+    tests("LMDBStore", ["ConnectionCore", "StoreTortureHelper"]),
+    .executableTarget(
+      name: "StoreTortureHelper", dependencies: ["LMDBStore", "CLMDB", "ConnectionCore"],
+      path: "Tests/StoreTortureHelper", swiftSettings: adapter),
     tests("CurlHTTP", ["ConnectionCore", "SMARTProtocol"]),
-    tests("SodiumVault", ["ConnectionCore", "SMARTProtocol"]),
+    tests("SodiumVault", ["ConnectionCore", "LMDBStore"]),
+    tests("SystemdHost", ["CSystemd", "ConnectionCore", "SMARTProtocol", "FHIRControl"]),
     tests("DispatchSupport"),
     tests("FHIRDaemon", ["ConnectionCore", "SMARTProtocol", "FHIRControl", "DispatchSupport"]),
     .target(name: "FakeDaemon", path: "Tests/FakeDaemon", swiftSettings: strict),

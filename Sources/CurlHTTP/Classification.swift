@@ -12,7 +12,6 @@ struct Symptoms {
   var caFile: String?
   /// The connection stood and the request's first byte was about to go out.
   var isRequestStarted: Bool
-  var hasAnswerBegun: Bool
   var tooLarge: String?
   /// The server behind an `http:` URL turned out not to be this machine.
   var isNotLoopback: Bool

@@ -28,7 +28,7 @@ import Glibc
   init(directory: String, mapBytes: Int) throws(LMDBFailure) {
     path = directory
     self.mapBytes = 0
-    try open(mapBytes: mapBytes)
+    try open(mapBytes: mapBytes, orLess: true)
   }
 
   deinit { close() }
@@ -45,14 +45,17 @@ import Glibc
     let before = mapBytes
     close()
     do {
-      try open(mapBytes: wanted)
+      try open(mapBytes: wanted, orLess: false)
     } catch {
-      try open(mapBytes: before)
+      try open(mapBytes: before, orLess: true)
     }
   }
 
-  private func open(mapBytes wanted: Int) throws(LMDBFailure) {
-    let environment = try unsafe openEnvironment(path, mapBytes: wanted, flags: 0)
+  private func open(mapBytes wanted: Int, orLess: Bool) throws(LMDBFailure) {
+    let environment =
+      orLess
+      ? try unsafe openEnvironment(path, mapBytes: wanted, flags: 0)
+      : try unsafe openOnce(path, mapBytes: wanted, flags: 0)
     do {
       formatFound = try unsafe openTables(environment)
     } catch {

@@ -33,6 +33,9 @@ package final class LMDBStore: RecordStore {
   /// LMDB's limit of a key's length (MDB_MAXKEYSIZE).
   package static let keyBytesMax = 511
 
+  /// The directory, absolute, without symbolic links.
+  package var path: String { environment.path }
+
   private let environment: Environment
   private let gate: ReaderGate
   private let pool: ReaderPool

@@ -16,6 +16,9 @@ struct StoreDirectory: ~Copyable {
   private let lock: Int32
 
   deinit {
+    // Closing is not enough: a child that was forked a moment ago shares the open file, and with it the lock, until its
+    // exec.
+    flock(lock, LOCK_UN)
     close(lock)
     close(directory)
   }

@@ -1,7 +1,15 @@
 /// application/x-www-form-urlencoded and base64, into buffers that are sized first: a growing array would leave copies
 /// of a secret behind.
 
-enum FormEncoding {
+package enum FormEncoding {
+  /// A copy for comparisons; the caller wipes it.
+  package static func encoded(_ bytes: [UInt8]) -> [UInt8] {
+    var target: [UInt8] = []
+    target.reserveCapacity(encodedCount(bytes))
+    append(bytes, to: &target)
+    return target
+  }
+
   /// Bytes that stand for themselves. `~` is kept too: every decoder reads it as itself, and servers that compare the
   /// raw pair of `client_secret_basic` see it unchanged.
   static func isUnreserved(_ byte: UInt8) -> Bool {

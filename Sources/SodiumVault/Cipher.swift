@@ -26,10 +26,10 @@ import ConnectionCore
   ) -> UnsafeRawBufferPointer? {
     if self.table != table { setTable(table) }
     let count = nameBytes + key.count + SealedHeader.nonceOffset
-    guard count <= Self.bytesMax, let start = unsafe buffer.baseAddress, let header = unsafe header.baseAddress else {
+    guard count <= Self.bytesMax, let start = unsafe buffer.baseAddress, let header = header.baseAddress else {
       return nil
     }
-    if let key = unsafe key.baseAddress, count > nameBytes {
+    if let key = key.baseAddress, count > nameBytes {
       unsafe (start + nameBytes).copyMemory(from: key, byteCount: count - nameBytes - SealedHeader.nonceOffset)
     }
     unsafe (start + count - SealedHeader.nonceOffset).copyMemory(from: header, byteCount: SealedHeader.nonceOffset)
@@ -59,7 +59,7 @@ enum Cipher {
     let count = SealedHeader.byteCount + plaintext.count + SealedHeader.tagBytes
     let prefix = header.prefix
     return unsafe [UInt8](unsafeUninitializedCapacity: count) { value, written in
-      let value = unsafe UnsafeMutableRawBufferPointer(value)
+      let value = UnsafeMutableRawBufferPointer(value)
       unsafe value.copyBytes(from: prefix)
       let nonce = unsafe value.baseAddress! + SealedHeader.nonceOffset
       unsafe randombytes_buf(nonce, SealedHeader.byteCount - SealedHeader.nonceOffset)
@@ -87,7 +87,7 @@ enum Cipher {
     into plaintext: UnsafeMutableRawBufferPointer
   ) -> Bool {
     guard value.count >= SealedHeader.byteCount + SealedHeader.tagBytes,
-      plaintext.count >= plaintextBytes(of: value), key.count == keyBytes, let start = unsafe value.baseAddress
+      unsafe plaintext.count >= plaintextBytes(of: value), key.count == keyBytes, let start = value.baseAddress
     else { return false }
     return unsafe crypto_aead_xchacha20poly1305_ietf_decrypt(
       plaintext.baseAddress?.assumingMemoryBound(to: UInt8.self), nil, nil,

@@ -66,12 +66,13 @@ final class KeyRing: Sendable {
   /// The plaintext of a fresh ring with one key, lent for the time of the call.
   static func withFreshPlaintext<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
     let memory = LockedMemory(count: headBytes + entryBytes)
-    let bytes = unsafe memory.bytes
-    unsafe randombytes_buf(bytes.baseAddress!, bytes.count)
-    unsafe bytes.copyBytes(from: [version, 0, 0, 0] + firstID.littleEndianBytes + UInt32(1).littleEndianBytes)
-    unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[headBytes...]).copyBytes(
-      from: firstID.littleEndianBytes + [0, 0, 0, 0])
-    return unsafe body(UnsafeRawBufferPointer(bytes))
+    return unsafe memory.withMutableBytes { bytes in
+      unsafe randombytes_buf(bytes.baseAddress!, bytes.count)
+      unsafe bytes.copyBytes(from: [version, 0, 0, 0] + firstID.littleEndianBytes + UInt32(1).littleEndianBytes)
+      unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[headBytes...]).copyBytes(
+        from: firstID.littleEndianBytes + [0, 0, 0, 0])
+      return unsafe body(UnsafeRawBufferPointer(bytes))
+    }
   }
 
   /// The key that seals and opens records with this key id, or nil: the ring does not hold it.
@@ -84,7 +85,7 @@ final class KeyRing: Sendable {
   func hash(_ purpose: HashPurpose, _ bytes: [UInt8]) -> KeyedHash {
     guard let index = Self.purposes.firstIndex(of: purpose) else { preconditionFailure("a purpose without a key") }
     let key = unsafe UnsafeRawBufferPointer(Self.slot(index, of: hashKeys.bytes))
-    let digest = [UInt8](unsafeUninitializedCapacity: ConnectionID.byteCount) { digest, written in
+    let digest = unsafe [UInt8](unsafeUninitializedCapacity: ConnectionID.byteCount) { digest, written in
       unsafe crypto_generichash(
         digest.baseAddress!, digest.count, bytes, UInt64(bytes.count),
         key.baseAddress!.assumingMemoryBound(to: UInt8.self), key.count)

@@ -1,6 +1,6 @@
 /// Memory for secrets: locked, between guard pages, out of core dumps, wiped when it is freed.
 import CSodium
-package import ConnectionCore
+import ConnectionCore
 import Glibc
 import Synchronization
 
@@ -50,9 +50,17 @@ enum Sodium {
     @inline(__always) get { unsafe UnsafeMutableRawBufferPointer(start: start, count: count) }
   }
 
+  /// Lends the bytes; the block lives at least until `body` is done, also when nobody names it afterwards.
+  func withMutableBytes<R, E: Error>(_ body: (UnsafeMutableRawBufferPointer) throws(E) -> R) throws(E) -> R {
+    defer { withExtendedLifetime(self) {} }
+    return try unsafe body(bytes)
+  }
+
   func wipe(_ used: Int) { unsafe sodium_memzero(start, min(used, count)) }
 
-  func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R { unsafe body(UnsafeRawBufferPointer(bytes)) }
+  func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
+    unsafe withMutableBytes { unsafe body(UnsafeRawBufferPointer($0)) }
+  }
 }
 
 /// Blocks for plaintext that is lent for the time of a call: guard pages and mlock cost microseconds, so a few are kept.
@@ -67,12 +75,12 @@ final class ScratchPool: Sendable {
 
   /// Lends a block of at least `count` bytes and wipes these afterwards.
   func withBlock<R, E: Error>(_ count: Int, _ body: (UnsafeMutableRawBufferPointer) throws(E) -> R) throws(E) -> R {
-    if count > Self.blockBytes { return try unsafe body(LockedMemory(count: count).bytes) }
+    if count > Self.blockBytes { return try unsafe LockedMemory(count: count).withMutableBytes(body) }
     let block = idle.withLock { $0.popLast() } ?? LockedMemory(count: Self.blockBytes)
     defer {
       block.wipe(count)
       idle.withLock { if $0.count < Self.blocksKept { $0.append(block) } }
     }
-    return try unsafe body(block.bytes)
+    return try unsafe block.withMutableBytes(body)
   }
 }

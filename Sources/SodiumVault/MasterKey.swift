@@ -1,6 +1,6 @@
 /// The master key: where it comes from, who may be able to read it, and what a key file looks like.
 import CSodium
-import ConnectionCore
+package import ConnectionCore
 import Glibc
 
 /// Where the master key is.
@@ -31,7 +31,7 @@ package struct MasterKey: ~Copyable, Sendable {
     self.wasCreated = wasCreated
   }
 
-  borrowing func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R { memory.withBytes(body) }
+  borrowing func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R { unsafe memory.withBytes(body) }
 
   package static func load(_ source: MasterKeySource) throws(VaultError) -> MasterKey {
     switch source {
@@ -63,7 +63,8 @@ package struct MasterKey: ~Copyable, Sendable {
       }
       count += more
     }
-    guard let key = unsafe parse(UnsafeRawBufferPointer(rebasing: text.bytes.prefix(count))) else {
+    let parsed = unsafe text.withMutableBytes { unsafe parse(UnsafeRawBufferPointer(rebasing: $0.prefix(count))) }
+    guard let key = parsed else {
       throw .masterKey(
         detail: "\(path) is not a master key: \(count == fileBytesMax ? "\(count) bytes or more" : "\(count) bytes")",
         cure: "put the key back from its backup: one line \"\(filePrefix)\" and 32 bytes in base64, or 64 hexadecimal "
@@ -138,7 +139,7 @@ package struct MasterKey: ~Copyable, Sendable {
       result = unsafe sodium_hex2bin(
         out, key.count, input.baseAddress?.assumingMemoryBound(to: CChar.self), input.count, nil, &written, &end)
     }
-    guard result == 0, written == key.count, let end = unsafe end, let start = unsafe input.baseAddress else {
+    guard result == 0, written == key.count, let end = unsafe end, let start = input.baseAddress else {
       return false
     }
     return unsafe UnsafeRawPointer(end) == start + input.count

@@ -35,8 +35,9 @@ package final class SodiumVault: Vault {
     try refuseIfInUse(store)
     let header = SealedHeader(recordVersion: KeyRing.recordVersion, keyID: identity, generation: 1)
     let value = unsafe KeyRing.withFreshPlaintext { plaintext in
-      unsafe Cipher.seal(
-        plaintext, at: KeyRing.address, header: header, key: UnsafeRawBufferPointer(wrapping.bytes))
+      unsafe wrapping.withBytes { key in
+        unsafe Cipher.seal(plaintext, at: KeyRing.address, header: header, key: key)
+      }
     }
     do throws(StoreError) {
       try await store.commit(
@@ -45,6 +46,11 @@ package final class SodiumVault: Vault {
       throw .store(error)
     }
     return SodiumVault(ring: try inVault { () throws(VaultError) in try unwrap(value, wrapping, identity) })
+  }
+
+  /// Whether a store was made with a master key. If so, that key is the only one that opens it, and none may be made.
+  package static func hasKeyRing(_ store: any RecordStore) throws(StoreError) -> Bool {
+    try store.value(at: KeyRing.address) != nil
   }
 
   // MARK: - Vault
@@ -61,10 +67,11 @@ package final class SodiumVault: Vault {
     _ value: [UInt8], at address: RecordAddress, _ body: (SealedHeader, UnsafeRawBufferPointer) throws(VaultError) -> R
   ) throws(VaultError) -> R {
     guard let header = SealedHeader(value) else { throw .truncated(address.table, key: address.keyText) }
+    defer { withExtendedLifetime(ring) {} }
     guard let key = unsafe ring.sealKey(header.keyID) else {
       throw .unknownKey(address.table, key: address.keyText, keyID: header.keyID)
     }
-    return try Self.withOpened(value, header, at: address, key: unsafe key, scratch, body)
+    return try unsafe Self.withOpened(value, header, at: address, key: key, scratch, body)
   }
 
   package func hash(_ purpose: HashPurpose, _ bytes: [UInt8]) -> KeyedHash { ring.hash(purpose, bytes) }
@@ -117,9 +124,11 @@ package final class SodiumVault: Vault {
     }
     let ring: KeyRing?
     do throws(VaultError) {
-      let key = unsafe UnsafeRawBufferPointer(wrapping.bytes)
-      ring = try unsafe withOpened(value, header, at: KeyRing.address, key: key, ScratchPool()) { _, plaintext in
-        unsafe KeyRing(plaintext)
+      ring = try unsafe wrapping.withMutableBytes { (key) throws(VaultError) in
+        let key = UnsafeRawBufferPointer(key)
+        return try unsafe withOpened(value, header, at: KeyRing.address, key: key, ScratchPool()) { _, plaintext in
+          unsafe KeyRing(plaintext)
+        }
       }
     } catch {
       throw damagedRing("it was altered or damaged")
@@ -167,8 +176,10 @@ package final class SodiumVault: Vault {
   /// tells a wrong key from a damaged ring.
   private static func identity(of master: UnsafeRawBufferPointer) -> UInt32 {
     let subkey = LockedMemory(count: Cipher.keyBytes)
-    unsafe Cipher.derive(identitySubkey, masterContext, from: master, into: subkey.bytes)
-    return unsafe UInt32(littleEndian: subkey.bytes.loadUnaligned(as: UInt32.self))
+    return unsafe subkey.withMutableBytes { subkey in
+      unsafe Cipher.derive(identitySubkey, masterContext, from: master, into: subkey)
+      return unsafe UInt32(littleEndian: subkey.loadUnaligned(as: UInt32.self))
+    }
   }
 
   private static func name(_ identity: UInt32) -> String {

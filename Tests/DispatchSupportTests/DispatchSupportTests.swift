@@ -86,9 +86,8 @@ private actor LoopCounter {
   func add() { value += 1 }
   func wantTurn(afterMilliseconds delay: Int64) { deadline = bootMilliseconds() + delay }
   var threadName: String {
-    var name = [CChar](repeating: 0, count: 16)
-    pthread_getname_np(pthread_self(), &name, name.count)
-    return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let comm = (try? String(contentsOfFile: "/proc/thread-self/comm", encoding: .utf8)) ?? ""
+    return String(comm.prefix { $0 != "\n" })
   }
 
   private func turn(_ ready: Span<EventLoop.Ready>) -> Int64? {

@@ -96,7 +96,8 @@ import Testing
 @Suite struct GrantCacheTests {
   private func line(_ connection: String, _ subject: String) throws -> ([UInt8], HotRequest) {
     let line = Array(#"{"params":{"connection":"\#(connection)","subject":"\#(subject)"}}"#.utf8)
-    return (line, try #require(HotRequest(line.span, params: 10..<line.count - 1)))
+    let request = HotRequest(line.span, params: 10..<line.count - 1)
+    return (line, try #require(request))
   }
   private func key(_ low: UInt64) -> GrantKey {
     GrantKey(connection: ConnectionID(high: 1, low: low), subject: KeyedHash(bytes: [UInt8](repeating: 1, count: 16))!)
@@ -105,20 +106,27 @@ import Testing
   @Test func `an entry is found by both names until the epoch moves`() throws {
     var cache = GrantCache()
     let (bytes, request) = try line("ab", "c")
-    #expect(cache.key(bytes.span, request, epoch: 5) == nil)
-    #expect(cache.insert(key(9), bytes.span, request, epoch: 5) == key(9).bytes)
-    #expect(cache.key(bytes.span, request, epoch: 5) == key(9).bytes)
+    let found1 = cache.key(bytes.span, request, epoch: 5)
+    #expect(found1 == nil)
+    let found2 = cache.insert(key(9), bytes.span, request, epoch: 5)
+    #expect(found2 == key(9).bytes)
+    let found3 = cache.key(bytes.span, request, epoch: 5)
+    #expect(found3 == key(9).bytes)
     let (other, otherRequest) = try line("a", "bc")
-    #expect(cache.key(other.span, otherRequest, epoch: 5) == nil)
-    #expect(cache.key(bytes.span, request, epoch: 6) == nil)
+    let found4 = cache.key(other.span, otherRequest, epoch: 5)
+    #expect(found4 == nil)
+    let found5 = cache.key(bytes.span, request, epoch: 6)
+    #expect(found5 == nil)
   }
 
   @Test func `an entry that was looked up before a change does not outlive it`() throws {
     var cache = GrantCache()
     let (bytes, request) = try line("a", "")
     _ = cache.insert(key(9), bytes.span, request, epoch: 5)
-    #expect(cache.key(bytes.span, request, epoch: 6) == nil)
-    #expect(cache.key(bytes.span, request, epoch: 5) == nil)
+    let found6 = cache.key(bytes.span, request, epoch: 6)
+    #expect(found6 == nil)
+    let found7 = cache.key(bytes.span, request, epoch: 5)
+    #expect(found7 == nil)
   }
 
   @Test func `a few are kept and the oldest goes`() throws {
@@ -129,8 +137,10 @@ import Testing
     }
     let (first, firstRequest) = try line("c0", "")
     let (last, lastRequest) = try line("c\(GrantCache.entriesMax)", "")
-    #expect(cache.key(first.span, firstRequest, epoch: 1) == nil)
-    #expect(cache.key(last.span, lastRequest, epoch: 1) == key(UInt64(GrantCache.entriesMax)).bytes)
+    let found8 = cache.key(first.span, firstRequest, epoch: 1)
+    #expect(found8 == nil)
+    let found9 = cache.key(last.span, lastRequest, epoch: 1)
+    #expect(found9 == key(UInt64(GrantCache.entriesMax)).bytes)
   }
 }
 
@@ -139,7 +149,8 @@ import Testing
 
   @Test func `bytes go in behind and out in front`() {
     var buffer = ByteBuffer()
-    #expect(buffer.capacity == 0)
+    let found10 = buffer.capacity
+    #expect(found10 == 0)
     var expected = ""
     for i in 0..<3000 {
       buffer.append(Array("\(i),".utf8))
@@ -149,20 +160,25 @@ import Testing
         expected.removeFirst(2)
       }
     }
-    #expect(text(buffer) == expected)
+    let found11 = text(buffer)
+    #expect(found11 == expected)
     buffer.truncate(to: 5)
-    #expect(text(buffer) == String(expected.prefix(5)))
+    let found12 = text(buffer)
+    #expect(found12 == String(expected.prefix(5)))
     buffer.consume(5)
-    #expect(buffer.isEmpty)
+    let found13 = buffer.isEmpty
+    #expect(found13)
     buffer.release()
-    #expect(buffer.capacity == 0)
+    let found14 = buffer.capacity
+    #expect(found14 == 0)
   }
 
   @Test(arguments: [0, 9, 10, 3599, 86_400, Int64.max, -1, Int64.min])
   func `numbers are written as people write them`(_ number: Int64) {
     var buffer = ByteBuffer()
     buffer.append(decimal: number)
-    #expect(text(buffer) == "\(number)")
+    let found15 = text(buffer)
+    #expect(found15 == "\(number)")
   }
 
   @Test func `a token's answer is one line of JSON`() throws {
@@ -250,7 +266,8 @@ import Testing
     let id = Array("1".utf8)
     let moment = moment ?? HotMoment(now: now, wall: wall, bootID: 7)
     guard path.serve(key: key.span, minimum: .seconds(minimum), at: moment, id: id.span, into: &output) else {
-      #expect(output.isEmpty)
+      let found16 = output.isEmpty
+      #expect(found16)
       return nil
     }
     return String(decoding: output.bytes, as: UTF8.self)

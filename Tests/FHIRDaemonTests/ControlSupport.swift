@@ -169,7 +169,7 @@ final class TestClient {
   /// - Returns: false: the server closed, or took nothing in time.
   func sendSome(_ bytes: ArraySlice<UInt8>, wait: Bool, _ sent: inout Int) throws -> Bool {
     let count = bytes.withUnsafeBytes {
-      Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue | MSG_DONTWAIT.rawValue))
+      Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
     }
     if count > 0 {
       sent += count

@@ -229,7 +229,9 @@ import Testing
       var response: Response
     }
     func exchange(_ name: String) throws -> Exchange.Response {
-      try JSONDecoder().decode(Exchange.self, from: Data(SharedData.bytes("oauth/\(name)"))).response
+      let bytes = try SharedData.bytes("oauth/\(name)")
+      let exchange = try JSONDecoder().decode(Exchange.self, from: Data(bytes))
+      return exchange.response
     }
     let va = try exchange("va-client-credentials-200.json")
     let response = try granted(va.body, scope: "direct.deposit.read")

@@ -113,12 +113,19 @@ final class Terminal {
   let end: FileHandle
   private(set) var seen = ""
 
+  /// TIOCSPTLCK and TIOCGPTN of asm-generic/ioctls.h.
+  private static let unlock: UInt = 0x4004_5431
+  private static let numberOf: UInt = 0x8004_5430
+
   init(rows: UInt16 = 24, columns: UInt16 = 80) throws {
-    let mine = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)
+    // What posix_openpt(3) does: Swift's Glibc module leaves it out.
+    let mine = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC)
     try #require(mine >= 0)
-    try #require(grantpt(mine) == 0)
-    try #require(unlockpt(mine) == 0)
-    let theirs = open(String(cString: ptsname(mine)), O_RDWR | O_NOCTTY | O_CLOEXEC)
+    var locked: Int32 = 0
+    var number: UInt32 = 0
+    try #require(ioctl(mine, Self.unlock, &locked) == 0)
+    try #require(ioctl(mine, Self.numberOf, &number) == 0)
+    let theirs = open("/dev/pts/\(number)", O_RDWR | O_NOCTTY | O_CLOEXEC)
     try #require(theirs >= 0)
     var size = winsize(ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0)
     _ = ioctl(mine, UInt(TIOCSWINSZ), &size)

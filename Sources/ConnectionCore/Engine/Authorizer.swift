@@ -109,8 +109,31 @@ package struct Authorizer: TokenSource {
       return TokenAttempt(.granted(token(response, connection, sentAt: sentAt)))
     case .grantDead(let refusal), .clientWrong(let refusal), .scopeRefused(let refusal), .throttled(let refusal),
       .serverTrouble(let refusal), .network(let refusal), .garbled(let refusal):
-      return TokenAttempt(.failed(Self.result(of: outcome, refusal), Self.error(outcome, refusal, connection)))
+      let error = redaction(id, connection, secret, request).clean(Self.error(outcome, refusal, connection))
+      return TokenAttempt(.failed(Self.result(of: outcome, refusal), error))
     }
+  }
+
+  /// Knows every form in which the request carried a secret.
+  private func redaction(
+    _ id: ConnectionID?, _ connection: ConnectionRecord, _ secret: SharedSecret?, _ request: HTTPRequest
+  ) -> Redaction {
+    // What stands behind `Authorization: Basic `.
+    var needles = request.secretHeaders.map { header in
+      header.withBytes { shared($0.split(separator: UInt8(ascii: " ")).last.map { Array($0) } ?? []) }
+    }
+    var raw = secret.map { $0.withBytes { Array($0) } } ?? []
+    defer { wipe(&raw) }
+    if raw.isEmpty, connection.hasClientSecret, let id {
+      raw = (try? ledger.withClientSecret(of: id) { Array($0) }) ?? []
+    }
+    if !raw.isEmpty {
+      needles.append(shared(raw))
+      var coded = FormEncoding.encoded(raw)
+      defer { wipe(&coded) }
+      needles.append(shared(coded))
+    }
+    return Redaction(needles)
   }
 
   /// The token request, with its secret in locked memory.

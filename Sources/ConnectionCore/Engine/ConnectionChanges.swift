@@ -183,6 +183,7 @@ extension Engine {
       supersede(key, ControlError(.connectionNotFound, "the connection was deleted", hint: "fhirctl connection list"))
       scheduler.schedule(key, at: nil)
     }
+    forgetUnreadable(id)
     log.record(.notice, "connection deleted", [.event: "connection_deleted", .connection: name ?? id.description])
     return grants.count
   }
@@ -235,9 +236,7 @@ extension Engine {
         let facts = grant.record.facts(generation: grant.generation, on: clock)
         scheduler.schedule(key, at: TokenMachine.due(facts: facts, policy: policy, now: clock.now(), chance: chance()))
       } catch {
-        log.record(
-          .error, "a record does not open; everything else is served on",
-          [.event: "record_unreadable", .detail: error.sentence, .cure: ControlError(error).data.hint ?? ""])
+        noteUnreadable(RecordAddress(.grants, stored.key), error)
       }
     }
     return page.count < limit ? nil : page.last?.key

@@ -3,9 +3,9 @@ import SMARTProtocol
 
 struct EndpointGates {
   /// Token requests under way to one endpoint.
-  let perEndpointMax: Int
+  var perEndpointMax: Int
   /// Token requests under way in all.
-  let totalMax: Int
+  var totalMax: Int
 
   private struct Gate {
     var breaker = Breaker()

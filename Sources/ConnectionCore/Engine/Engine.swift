@@ -29,13 +29,15 @@ package actor Engine {
   private let source: any TokenSource
   private var options: Options
 
-  private var runs: [GrantKey: GrantRun] = [:]
+  var runs: [GrantKey: GrantRun] = [:]
   private var gates: EndpointGates
   private var serials: UInt64 = 0
   private var isStopping = false
   private var stopWaiters: [CheckedContinuation<Void, Never>] = []
   /// Health of the store as the last write found it; nil: well.
   private var storeTrouble: StoreError?
+  /// Records that did not open, by table and key; everything else is served on.
+  private var unreadable: Set<RecordAddress> = []
 
   package init(
     executor: any SerialExecutor, ledger: Ledger, source: any TokenSource, scheduler: any RefreshScheduler,
@@ -92,8 +94,9 @@ package actor Engine {
   }
 
   /// The planner's deadlines that have come.
-  package func refreshDue(_ keys: [GrantKey]) {
-    guard !isStopping else { return }
+  /// - Returns: how many grants are open now, under way or waiting for their turn.
+  package func refreshDue(_ keys: [GrantKey]) -> Int {
+    guard !isStopping else { return runs.count }
     for key in keys {
       do { try openRun(key) } catch {
         // Told once a look, at the pace of the daemon's own interval; the record's cure is in the journal.
@@ -106,6 +109,14 @@ package actor Engine {
       perform(actions, key)
       closeIfIdle(key)
     }
+    return runs.count
+  }
+
+  /// Settings that a reload has changed; requests under way keep theirs.
+  package func apply(_ options: Options) {
+    self.options = options
+    gates.perEndpointMax = options.concurrencyPerHost
+    gates.totalMax = options.concurrency
   }
 
   /// Whether a refresh of this grant is under way.
@@ -117,6 +128,35 @@ package actor Engine {
   package var refreshesUnderWay: Int { gates.underWay }
 
   package var storeState: StoreError? { storeTrouble }
+
+  package var unreadableCount: Int { unreadable.count }
+
+  /// Told once for each record; the count stays until the record is gone.
+  package func noteUnreadable(_ address: RecordAddress, _ error: LedgerError) {
+    guard unreadable.insert(address).inserted else { return }
+    log.record(
+      .error, "a record does not open; everything else is served on",
+      [
+        .event: "record_unreadable",
+        .connection: ConnectionID(bytes: Array(address.key.prefix(ConnectionID.byteCount)))?.description ?? "",
+        .path: "\(address.table.rawValue)/\(address.key.hex)", .detail: error.sentence,
+        .cure: ControlError(error).data.hint ?? "",
+      ])
+  }
+
+  /// The connection's records are erased.
+  func forgetUnreadable(_ id: ConnectionID) {
+    unreadable = unreadable.filter { !$0.key.starts(with: id.bytes) }
+  }
+
+  /// Writes one record anew if the last write failed, so that a store that takes writes again is known as well.
+  package func probeStore(_ write: @Sendable () async throws(StoreError) -> Void) async {
+    guard storeTrouble != nil else { return }
+    do throws(StoreError) {
+      try await write()
+      noteStore(nil)
+    } catch { noteStore(error) }
+  }
 
   package func ping() {}
 
@@ -159,7 +199,7 @@ package actor Engine {
       minInterval: fields?.minIntervalSeconds.map { .milliseconds(Int64($0 * 1000)) } ?? RefreshPolicy().minInterval)
   }
 
-  private func closeIfIdle(_ key: GrantKey) {
+  func closeIfIdle(_ key: GrantKey) {
     if let run = runs[key], run.machine.isIdle, run.waiters.isEmpty { runs[key] = nil }
   }
 
@@ -195,7 +235,7 @@ package actor Engine {
 
   // MARK: actions
 
-  private func perform(_ actions: [TokenMachine.Action], _ key: GrantKey) {
+  func perform(_ actions: [TokenMachine.Action], _ key: GrantKey) {
     for action in actions {
       switch action {
       case .recordInFlight: enter(key)
@@ -319,121 +359,5 @@ package actor Engine {
       perform(actions, key)
     }
     leaveGate(endpoint, key, verdict)
-  }
-
-  // MARK: outcomes
-
-  private func commitOutcome(_ key: GrantKey, _ facts: GrantFacts) {
-    guard let run = runs[key], let outcome = run.outcome else { return }
-    var record = run.record
-    record.adopt(facts, on: clock)
-    var writes: [RecordBatch.Write] = [.delete(Ledger.inFlightAddress(key))]
-    switch outcome.outcome {
-    case .granted(let token):
-      record.scope = token.scope
-      record.missingScope = token.missingScope
-      record.lastError = nil
-      writes.append(put(token, facts, key))
-    case .failed(_, let error):
-      record.lastError = LastError(
-        code: error.data.code, message: error.message, at: clock.wall(), attempts: facts.failures)
-      runs[key]?.failure = error
-      if facts.standing == .dead { writes.append(.delete(Ledger.tokenAddress(key))) }
-    }
-    writes.append(ledger.put(Ledger.grantAddress(key), record.encoded, GrantRecord.recordVersion, facts.generation))
-    if let discovery = outcome.discovery {
-      writes.append(
-        ledger.put(
-          Ledger.discoveryAddress(run.id), json: discovery, DiscoveryRecord.recordVersion, facts.generation))
-    }
-    let batch = RecordBatch(
-      conditions: [.init(Ledger.grantAddress(key), run.machine.facts.generation)], writes: writes)
-    let serial = run.serial
-    Task {
-      do throws(LedgerError) {
-        try await ledger.commit(batch)
-        committed(key, serial, record)
-      } catch { commitFailed(key, serial, error) }
-    }
-  }
-
-  private func put(_ token: GrantedToken, _ facts: GrantFacts, _ key: GrantKey) -> RecordBatch.Write {
-    let expiresAt = facts.token?.expiresAt ?? clock.now()
-    let served = ServedToken(
-      expiresAt: expiresAt, bootID: clock.bootID, expiresAtWall: clock.wall(at: expiresAt),
-      obtainedAtWall: clock.wall(at: token.sentAt), lifetime: token.lifetime)
-    return ledger.put(
-      Ledger.tokenAddress(key), served.header + token.members, ServedToken.recordVersion, facts.generation)
-  }
-
-  private func committed(_ key: GrantKey, _ serial: UInt64, _ record: GrantRecord) {
-    noteStore(nil)
-    guard var run = runs[key], run.serial == serial else { return }
-    run.record = record
-    if case .granted(var token)? = run.outcome?.outcome { wipe(&token.members) }
-    run.outcome = nil
-    let actions = run.machine.committed(at: clock.now(), chance: chance())
-    runs[key] = run
-    tell(run)
-    perform(actions, key)
-    closeIfIdle(key)
-  }
-
-  private func commitFailed(_ key: GrantKey, _ serial: UInt64, _ error: LedgerError) {
-    guard var run = runs[key], run.serial == serial else { return }
-    if case .store(.conflict) = error {
-      supersede(key, ControlError(error))
-      scheduler.schedule(key, at: clock.now())
-      return
-    }
-    if case .store(let store) = error { noteStore(store) }
-    run.failure = ControlError(error)
-    let actions = run.machine.commitFailed(at: clock.now())
-    runs[key] = run
-    perform(actions, key)
-  }
-
-  private func answerWaiters(_ key: GrantKey, _ answer: TokenMachine.Answer) {
-    guard let run = runs[key] else { return }
-    runs[key]?.waiters = []
-    switch answer {
-    case .served: for waiter in run.waiters { waiter.continuation.resume() }
-    case .failed(let retryAt):
-      var error = run.failure ?? ControlError(.internalError, "the token request failed")
-      error.data.retryAfterSeconds = retryAt.map { max(0, ($0 - clock.now()).seconds.rounded(.up)) }
-      for waiter in run.waiters { waiter.continuation.resume(throwing: error) }
-    case .storeFailed, .superseded:
-      let error = run.failure ?? ControlError(.internalError, "the connection was changed meanwhile")
-      for waiter in run.waiters { waiter.continuation.resume(throwing: error) }
-    }
-  }
-
-  /// The journal's line about an attempt that is settled.
-  private func tell(_ run: GrantRun) {
-    let name = run.connection.name
-    let generation = "\(run.machine.facts.generation)"
-    switch run.machine.facts.standing {
-    case .new: break
-    case .valid:
-      log.record(
-        .info, "token obtained",
-        [
-          .event: "token_obtained", .connection: name, .generation: generation,
-          .durationMilliseconds: "\(run.record.lifetime.milliseconds)",
-        ])
-      if !run.record.missingScope.isEmpty {
-        log.record(
-          .warning, "the server granted less scope than asked for",
-          [.event: "scope_degraded", .connection: name, .detail: run.record.missingScope.joined(separator: " ")])
-      }
-    case .failing, .refused, .dead:
-      let error = run.record.lastError
-      log.record(
-        run.machine.facts.standing == .failing ? .warning : .error, "token request failed",
-        [
-          .event: "token_failed", .connection: name, .generation: generation, .attempt: "\(run.record.failures)",
-          .code: error?.code.rawValue ?? "", .detail: error?.message ?? "", .cure: run.failure?.data.hint ?? "",
-        ])
-    }
   }
 }
