@@ -88,9 +88,12 @@ extension Symptoms {
 
   private var certificateDetail: String {
     let host = target.host
+    // curl looks at the name once the chain is good; its result of the chain is then 0, or 1 before it was asked for.
+    if verifyResult <= 1, ["subject name", "does not match"].contains(where: problem.contains) {
+      return "the certificate that \(host) showed is for another name"
+    }
     // x509_vfy.h: X509_V_ERR_CERT_NOT_YET_VALID 9, X509_V_ERR_CERT_HAS_EXPIRED 10.
     switch verifyResult {
-    case 0: return "the certificate that \(host) showed is for another name"
     case 9: return "the certificate of \(host) is not valid yet; look at the clocks of both machines"
     case 10: return "the certificate of \(host) has expired"
     default:

@@ -26,6 +26,10 @@ struct Target: Sendable {
     guard url.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
       throw Refusal(detail: "the URL has spaces, control characters or non-ASCII characters")
     }
+    // curl takes one slash for two, and three.
+    guard let colon = url.firstIndex(of: ":"), url[colon...].hasPrefix("://"), !url[colon...].hasPrefix(":///") else {
+      throw Refusal(detail: "the URL is malformed")
+    }
     guard let parts = unsafe curl_url() else { throw Refusal(detail: "out of memory") }
     defer { unsafe curl_url_cleanup(parts) }
     let code = unsafe url.withCString {
