@@ -131,6 +131,12 @@ struct RawConnection: Sendable {
     return bytes
   }
 
+  /// Takes what is there, once something is.
+  func readSome() {
+    var bytes = [UInt8](repeating: 0, count: 1 << 16)
+    _ = recv(descriptor, &bytes, bytes.count, 0)
+  }
+
   /// - Returns: false where nobody takes it any more.
   @discardableResult
   func write(_ text: String) -> Bool { write(Array(text.utf8)) }

@@ -129,7 +129,10 @@ struct TLSTests {
       #expect(failure.detail == "127.0.0.1:\(server.port) does not speak TLS")
     }
     for resets in [true, false] {
-      let rude = try RawServer { if resets { $0.willReset() } }
+      let rude = try RawServer { connection in
+        connection.readSome()
+        if resets { connection.willReset() }
+      }
       try await withServer(rude) { http, server in
         let failure = await http.failure(HTTPRequest(.post, "https://127.0.0.1:\(server.port)/", body: secret("x")))
         #expect(failure.kind == .reset, "\(failure.detail)")
