@@ -38,7 +38,7 @@ test: test-swift test-systemd
 test-swift: deps
 	scripts/deps test
 	swift build --build-tests
-	swift test --skip-build --parallel
+	scripts/test
 
 # The programs of the debug build, unless BINARIES names others (`make release test-systemd BINARIES=.build/dist`).
 test-systemd: deps

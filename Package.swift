@@ -83,7 +83,7 @@ let package = Package(
     .executableTarget(
       name: "StoreTortureHelper", dependencies: ["LMDBStore", "CLMDB", "ConnectionCore"],
       path: "Tests/StoreTortureHelper", swiftSettings: adapter),
-    tests("CurlHTTP", ["ConnectionCore", "SMARTProtocol"]),
+    tests("CurlHTTP", ["ConnectionCore", "SMARTProtocol", "FHIRControl"]),
     tests("SodiumVault", ["ConnectionCore", "LMDBStore"]),
     tests("SystemdHost", ["CSystemd", "ConnectionCore", "SMARTProtocol", "FHIRControl"]),
     tests("DispatchSupport"),

@@ -22,6 +22,8 @@ package enum ProcessHardening {
     check(unsafe setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &core), "core files are not forbidden")
     umask(0o077)
     signal(SIGPIPE, SIG_IGN)
+    // Swift's backtracer would print registers and the memory behind them, and wait for itself in this sandbox.
+    for crash in [SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGQUIT, SIGSEGV, SIGTRAP] { signal(crash, SIG_DFL) }
 
     var files = rlimit()
     check(unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files), "the limit of open files is not known")

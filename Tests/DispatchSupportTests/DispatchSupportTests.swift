@@ -11,7 +11,7 @@ private func eventually(_ condition: @Sendable () async -> Bool) async -> Bool {
   let end = bootMilliseconds() + 10_000
   while bootMilliseconds() < end {
     if await condition() { return true }
-    try? await Task.sleep(for: .milliseconds(2))
+    try? await Task.sleep(for: .milliseconds(2))  // the pace of a poll with a deadline
   }
   return false
 }

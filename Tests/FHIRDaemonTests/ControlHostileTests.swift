@@ -136,7 +136,7 @@ import Testing
         $0.now += 1
         $0.most = max($0.most, $0.now)
       }
-      while !Task.isCancelled, running.withLock({ $0.most }) < 8 { try? await Task.sleep(for: .milliseconds(1)) }
+      while !Task.isCancelled, running.withLock({ $0.most }) < 8 { try? await Task.sleep(for: .milliseconds(1)) }  // the pace of a poll with a deadline
       running.withLock { $0.now -= 1 }
       return Array("{}".utf8)
     }
@@ -153,7 +153,7 @@ import Testing
 
   @Test func `more than all may have under way is answered OVERLOADED`() async throws {
     let commands = ScriptedCommands { (_) throws(ControlError) in
-      try? await Task.sleep(for: .seconds(60))
+      try? await Task.sleep(for: .seconds(60))  // to be cancelled
       return Array("{}".utf8)
     }
     try await withServer(commands) {
@@ -181,7 +181,7 @@ import Testing
   @Test func `a client that vanishes has its requests cancelled`() async throws {
     let cancelled = Mutex(0)
     let commands = ScriptedCommands { (_) throws(ControlError) in
-      try? await Task.sleep(for: .seconds(60))
+      try? await Task.sleep(for: .seconds(60))  // to be cancelled
       cancelled.withLock { $0 += Task.isCancelled ? 1 : 0 }
       return Array("{}".utf8)
     }

@@ -118,7 +118,7 @@ import Testing
     let cancelled = Mutex(false)
     let commands = ScriptedCommands { (call) throws(ControlError) in
       guard call.method == .connectionTest else { return Array("{}".utf8) }
-      try? await Task.sleep(for: .seconds(60))
+      try? await Task.sleep(for: .seconds(60))  // to be cancelled
       cancelled.withLock { $0 = Task.isCancelled }
       return Array("{\"late\":true}".utf8)
     }
@@ -192,7 +192,7 @@ import Testing
   @Test func `what is not done in the grace period is answered SHUTTING_DOWN`() async throws {
     let server = try await TestServer(
       ScriptedCommands { (_) throws(ControlError) in
-        try? await Task.sleep(for: .seconds(60))
+        try? await Task.sleep(for: .seconds(60))  // to be cancelled
         return Array("{}".utf8)
       })
     let client = try server.client()

@@ -124,7 +124,7 @@ func soon(_ condition: () async throws -> Bool) async rethrows -> Bool {
   let end = bootMilliseconds() + 10_000
   while bootMilliseconds() < end {
     if try await condition() { return true }
-    try? await Task.sleep(for: .milliseconds(2))
+    try? await Task.sleep(for: .milliseconds(2))  // the pace of a poll with a deadline
   }
   return false
 }

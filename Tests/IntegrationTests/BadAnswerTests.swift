@@ -34,7 +34,7 @@ struct BadAnswerTests {
     Case("an error with 200", ["json": ["error": "invalid_scope"]], .invalidScope),
     Case(
       "an error with a null description",
-      ["status": 400, "json": ["error": "invalid_scope", "error_description": nil]], .invalidScope),
+      ["status": 400, "json": ["error": "invalid_scope", "error_description": .null]], .invalidScope),
     Case(
       "an unknown error", ["status": 400, "json": ["error": "scope_invalid"]], .serverAnswerUnusable, .invalidScope),
     Case("a bare 400", ["status": 400, "body": ""], .serverAnswerUnusable),

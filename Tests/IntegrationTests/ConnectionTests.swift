@@ -47,7 +47,7 @@ struct ConnectionTests {
   @Test func `client credentials without a client id or a secret are refused by name`() async throws {
     try await onStage { stage in
       let answer = try await stage.control.call(
-        "connection.create", stage.connection("x", ["client_id": nil, "client_secret": nil]))
+        "connection.create", stage.connection("x", ["client_id": .null, "client_secret": .null]))
       #expect(code(answer) == .validationFailed)
       let named = answer.error["data"]["fields"].array.compactMap { $0["field"].string }
       #expect(Set(named) == ["client_id", "client_secret"])
@@ -164,7 +164,7 @@ struct ConnectionTests {
       for i in 0..<25 { try await stage.create("site-\(i)", tenant: "t\(i)") }
       try await stage.create("other")
       var seen: [String] = []
-      var cursor: WireJSON = nil
+      var cursor: WireJSON = .null
       repeat {
         var asked: WireJSON = ["limit": 10, "filter": "site-*"]
         if cursor.exists { asked = asked.merging(["cursor": cursor]) }

@@ -32,7 +32,7 @@ struct FhirctlTests {
       #expect(!status.output.contains(text))
       let test = try await stage.daemon.fhirctl(["connection", "test", "epic"], within: 130)
       #expect(test.succeeded, "\(test)")
-      let gone = try await stage.daemon.fhirctl(["connection", "delete", "epic"])
+      let gone = try await stage.daemon.fhirctl(["connection", "delete", "epic", "--yes"])
       #expect(gone.succeeded, "\(gone)")
     }
   }

@@ -23,6 +23,16 @@ enum LMDBDamage {
     return result
   }
 
+  /// Whether a leaf page lists a node at this place; others are leftovers between the nodes of a page that was used anew.
+  ///
+  /// mdb.c, struct MDB_page: mp_pgno (8 bytes), mp_pad, mp_flags (2: P_LEAF), mp_lower, mp_upper, then the nodes' offsets.
+  private static func isNode(_ place: Int, in bytes: [UInt8]) -> Bool {
+    let page = place / 4096 * 4096
+    func short(_ offset: Int) -> Int { Int(bytes[page + offset]) | Int(bytes[page + offset + 1]) << 8 }
+    guard short(10) & 2 != 0, (16...4096).contains(short(12)) else { return false }
+    return stride(from: 16, to: short(12), by: 2).contains { short($0) == place - page }
+  }
+
   /// Flips one bit near the end of every value that is stored under exactly this key, in old pages too.
   ///
   /// lmdb.h and mdb.c, struct MDB_node: unsigned short mn_lo, mn_hi (the size of the value), mn_flags, mn_ksize, then
@@ -39,7 +49,9 @@ enum LMDBDamage {
         let size = short(8) | short(6) << 16
         let value = at + key.count
         // Not a node of this key, or (flag 1, F_BIGDATA) one whose value is on pages of its own.
-        guard short(2) == key.count, short(4) == 0, size > 32, value + size <= bytes.count else { continue }
+        guard short(2) == key.count, short(4) == 0, size > 32, value + size <= bytes.count,
+          isNode(at - 8, in: bytes)
+        else { continue }
         bytes[value + size - 5] ^= 0x10
         altered += 1
         changed = true

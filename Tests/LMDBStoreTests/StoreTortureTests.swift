@@ -27,7 +27,7 @@ private func value(_ lane: Int, _ number: Int, _ part: Int) -> [UInt8] {
       let answers = run % 8 == 0 ? 0 : Int.random(in: 1...120, using: &random)
       for _ in 0..<answers { note(try #require(try writer.line()), &last) }
       // Where in a commit the kill falls is the point of the test, so it is left to chance.
-      usleep(UInt32.random(in: 0...20_000, using: &random))
+      usleep(UInt32.random(in: 0...20_000, using: &random))  // a random moment to kill at
       writer.kill()
       while let line = try writer.line() { note(line, &last) }
       try check(place, &last, run)

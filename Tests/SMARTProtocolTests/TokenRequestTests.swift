@@ -30,7 +30,7 @@ import Testing
   @Test func `R5.04 one way of authentication a request`() throws {
     let basic = try request()
     #expect(basic.authorizationHeader != nil)
-    #expect(!body(basic).contains("client_"))
+    #expect(!body(basic).contains("client_id"))
     let post = try request(.secretPost)
     #expect(post.authorizationHeader == nil)
     #expect(body(post) == "grant_type=client_credentials&scope=system%2F%2A.rs&client_id=app&client_secret=s3cret")

@@ -88,8 +88,7 @@ package enum WireJSON: Sendable, Hashable, Codable {
 }
 
 extension WireJSON: ExpressibleByStringLiteral, ExpressibleByStringInterpolation, ExpressibleByIntegerLiteral,
-  ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral,
-  ExpressibleByNilLiteral
+  ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
   package init(stringLiteral value: String) { self = .string(value) }
   package init(integerLiteral value: Int64) { self = .integer(value) }
@@ -99,5 +98,4 @@ extension WireJSON: ExpressibleByStringLiteral, ExpressibleByStringInterpolation
   package init(dictionaryLiteral members: (String, WireJSON)...) {
     self = .object(Dictionary(members) { $1 })
   }
-  package init(nilLiteral: ()) { self = .null }
 }

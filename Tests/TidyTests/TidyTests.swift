@@ -36,7 +36,8 @@ struct TidyTests {
     ],
     "fhird": ["FHIRDaemon"],
     "FHIRClient": ["FHIRControl"],
-    "fhirctl": ["FHIRClient", "FHIRControl", "ArgumentParser"],
+    // CLinux: `exec` hands the token over in a memfd.
+    "fhirctl": ["FHIRClient", "FHIRControl", "ArgumentParser", "CLinux"],
   ]
   /// No clock, no socket, no queue, no file, no global.
   private static let pure: Set<String> = ["FHIRControl", "SMARTProtocol", "FHIRSchema", "ConnectionCore"]
@@ -84,10 +85,7 @@ struct TidyTests {
   /// Lines of a file: this is where it stays readable.
   private static let linesMax = 400
   /// Files that may be longer, how long, and why.
-  private static let longer: [String: Int] = [
-    // Every way an event takes through the engine, in one place.
-    "Sources/ConnectionCore/Engine/Engine.swift": 450
-  ]
+  private static let longer: [String: Int] = [:]
 
   @Test func `files are not too long`() {
     let found = SourceTree.swift.filter { $0.lines.count > Self.longer[$0.path, default: Self.linesMax] }
@@ -128,7 +126,8 @@ struct TidyTests {
   @Test func `unit tests do not sleep`() {
     let allowed: Set<String> = ["IntegrationTests", "TestSupport"]
     let found = SourceTree.swift.filter { !$0.isSource && !allowed.contains($0.target) }.flatMap(\.lines)
-      .filter { matches(#"\b(usleep|sleep|nanosleep)\("#, $0.code) }
+      // A sleep that is no hope says on its line what it is: the pace of a poll, or something to be cancelled.
+      .filter { matches(#"\b(usleep|sleep|nanosleep)\("#, $0.code) && $0.text == $0.code }
     expectNone(found, "poll with a deadline, or drive a clock of your own")
   }
 

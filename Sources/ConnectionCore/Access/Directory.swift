@@ -60,6 +60,15 @@ package struct Directory: HotPathDirectory {
     return Found(id: found.id, connection: found.1)
   }
 
+  /// Whether a principal is somebody here: a rule for a name that nobody has would come to life with the name.
+  package func isKnown(_ principal: Principal) -> Bool {
+    switch principal {
+    case .user(let name): names.uid(ofUser: name) != nil
+    case .group(let name): names.gid(ofGroup: name) != nil
+    case .uid, .unit, .everyone: true
+    }
+  }
+
   /// For methods that name no connection.
   package func require(_ method: ControlMethod, _ caller: Caller, connection: String? = nil) throws(ControlError)
     -> AccessPolicy.Reach

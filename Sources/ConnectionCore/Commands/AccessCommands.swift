@@ -22,6 +22,10 @@ extension Commands {
           FieldError(field, "\(glob.prefix(40).debugDescription) is not a glob of 1 to \(Glob.bytesMax) bytes"))
       }
     }
+    if !directory.isKnown(parameters.principal) {
+      errors.append(
+        FieldError("principal", "there is no \(parameters.principal) on this machine; create it first, or use uid:N"))
+    }
     for text in parameters.methods {
       guard let glob = Glob(text), !ControlMethod.allCases.contains(where: { glob.matches($0.rawValue) }) else {
         continue

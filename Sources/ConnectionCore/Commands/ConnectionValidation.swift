@@ -109,6 +109,14 @@ package struct ConnectionValidator: Sendable {
   }
 
   private func checkAuthorization(_ draft: inout Draft, hasSecret: Bool) {
+    if let encoding = draft.fields.basicEncoding, ClientAuthentication.BasicEncoding(rawValue: encoding) == nil {
+      draft.refuse(
+        "basic_encoding", Self.oneOf(ClientAuthentication.BasicEncoding.allCases.map(\.rawValue), not: encoding))
+    }
+    if let text = draft.fields.clientAuthentication, ClientAuthenticationMethod(rawValue: text) == nil {
+      draft.refuse(
+        "client_authentication", Self.oneOf(ClientAuthenticationMethod.allCases.map(\.rawValue), not: text))
+    }
     let method: AuthMethod
     if let text = draft.fields.authMethod {
       guard let known = AuthMethod(rawValue: text) else {
@@ -130,19 +138,12 @@ package struct ConnectionValidator: Sendable {
       let fallback: ClientAuthenticationMethod = secretKnown ? .clientSecretBasic : .none
       let text = draft.fields.clientAuthentication ?? fallback.rawValue
       draft.fields.clientAuthentication = text
-      guard let authentication = ClientAuthenticationMethod(rawValue: text) else {
-        return draft.refuse(
-          "client_authentication", Self.oneOf(ClientAuthenticationMethod.allCases.map(\.rawValue), not: text))
-      }
+      guard let authentication = ClientAuthenticationMethod(rawValue: text) else { return }
       switch authentication {
       case .none: break
       case .clientSecretBasic, .clientSecretPost:
         if !secretKnown { draft.refuse("client_secret", "is required for client_authentication \(text)") }
       }
-    }
-    if let encoding = draft.fields.basicEncoding, ClientAuthentication.BasicEncoding(rawValue: encoding) == nil {
-      draft.refuse(
-        "basic_encoding", Self.oneOf(ClientAuthentication.BasicEncoding.allCases.map(\.rawValue), not: encoding))
     }
     for problem in ScopeSet.problems(in: draft.fields.scope ?? "") { draft.refuse("scope", problem) }
     for problem in TokenRequest.problems(in: draft.fields.extraParameters ?? [:]) {

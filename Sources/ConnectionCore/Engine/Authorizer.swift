@@ -236,6 +236,8 @@ package struct Authorizer: TokenSource {
       case "invalid_grant": code = .invalidGrant
       case "unauthorized_client": code = .unauthorizedClient
       case "unsupported_grant_type": code = .unsupportedGrantType
+      // 404 and its like in a page: nobody there has judged the client.
+      case nil where [404, 405, 410].contains(refusal.status): code = .serverAnswerUnusable
       default: code = .invalidClient
       }
       hint = "check client_id, client_secret and client_authentication; \(update)"

@@ -129,7 +129,7 @@ struct ConfigurationReader {
       clientsMax: number(.clientsMax, found),
       logLevel: value(.logLevel, found, otherwise: .notice) { LogLevel(name: $0.lowercased()) },
       allowInsecureLoopback: value(.allowInsecureLoopback, found, otherwise: false) { ConfigurationValue.boolean($0) },
-      socketPath: value(.socket, found, otherwise: nil) { Self.isPath($0) ? $0 : nil })
+      socketPath: path(.socket, found))
     configuration.stateDirectory = arguments.stateDir
     configuration.masterKeyFile = arguments.masterKey
     configuration.file = file
@@ -182,6 +182,11 @@ struct ConfigurationReader {
       }
     case .duration, .boolean, .logLevel, .url, .path: preconditionFailure("\(key.name) is no number")
     }
+  }
+
+  private mutating func path(_ key: ConfigurationKey, _ found: Found) -> String? {
+    let text = value(key, found, otherwise: "") { Self.isPath($0) ? $0 : nil }
+    return text.isEmpty ? nil : text
   }
 
   /// The text is not repeated in the problem: a URL may carry a password.

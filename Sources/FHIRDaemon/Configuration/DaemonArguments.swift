@@ -1,7 +1,11 @@
 /// The command line of fhird. Under systemd it is empty.
 package import ArgumentParser
 
-package struct DaemonArguments: ParsableArguments, Sendable {
+package struct DaemonArguments: ParsableCommand, Sendable {
+  package static let configuration = CommandConfiguration(
+    commandName: "fhird", abstract: "Owns FHIR API connections and serves their tokens to local programs.",
+    discussion: ConfigurationKey.helpText)
+
   @Option(help: ArgumentHelp("The directory of the store.", valueName: "dir"))
   package var stateDir: String?
 

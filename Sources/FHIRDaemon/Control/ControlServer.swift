@@ -46,7 +46,7 @@ package import SMARTProtocol
   var counts = ControlStatistics()
   /// Memory in all clients' buffers.
   var bufferedBytes = 0
-  /// One read of one client, used by all in turn.
+  /// One read of one client, used by all in turn; nonisolated for deinit only, when nobody else has it.
   nonisolated(unsafe) let readBuffer: UnsafeMutableRawBufferPointer
   /// The memory of the output buffer that the next client with an answer takes.
   var spareOutput = ByteBuffer()

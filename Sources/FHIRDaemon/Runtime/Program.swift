@@ -10,7 +10,8 @@ import SystemdHost
 
 package enum Program {
   /// Runs the daemon until it is told to stop. Never returns.
-  package static func main(_ words: [String]) async -> Never {
+  /// - Parameter say: writes one line to standard output.
+  package static func main(_ words: [String], say: (String) -> Void) async -> Never {
     let hardening = ProcessHardening.apply()
     let arguments: DaemonArguments
     do { arguments = try DaemonArguments.parsing(words) } catch {
@@ -18,7 +19,7 @@ package enum Program {
       DaemonArguments.exit(withError: error)
     }
     if arguments.version {
-      print("fhird \(productVersion)")
+      say("fhird \(productVersion)")
       exit(EXIT_SUCCESS)
     }
     let environment = ProcessInfo.processInfo.environment
@@ -28,7 +29,7 @@ package enum Program {
       exit(EX_CONFIG)
     }
     if arguments.checkConfig {
-      print("the configuration is well" + (configuration.file.map { " (\($0))" } ?? ""))
+      say("the configuration is well" + (configuration.file.map { " (\($0))" } ?? ""))
       exit(EXIT_SUCCESS)
     }
     let log = JournalLog(minimum: configuration.logLevel)
