@@ -51,7 +51,7 @@ let package = Package(
 
     // Adapters: one C library each, one port each.
     adapts("LMDBStore", ["CLMDB"], ["ConnectionCore"]),
-    adapts("CurlHTTP", ["CCurl"], ["ConnectionCore"]),
+    adapts("CurlHTTP", ["CCurl"], ["ConnectionCore", "FHIRControl", "SMARTProtocol"]),
     adapts("SodiumVault", ["CSodium"], ["ConnectionCore"]),
     adapts("SystemdHost", ["CSystemd", "CLinux"], ["ConnectionCore", "FHIRControl", "SMARTProtocol"]),
     adapts("DispatchSupport", ["CLinux"], []),

@@ -38,8 +38,8 @@ static inline CURLcode ccurl_global_init(void) {
   return curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, ccurl_free, ccurl_realloc, strdup, calloc);
 }
 
-/// CURLVERSION_NOW is a macro that Swift does not see.
-static inline const curl_version_info_data *ccurl_version(void) { return curl_version_info(CURLVERSION_NOW); }
+/// Of the library that is loaded, which may be newer than this header.
+static inline const curl_version_info_data *ccurl_version_info(void) { return curl_version_info(CURLVERSION_NOW); }
 
 // Threads and clock -----------------------------------------------------------------------------------------------------
 

@@ -40,30 +40,7 @@ package final class CurlHTTP: HTTPClient {
   deinit { core.requestStop(nil) }
 
   package func send(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPReply {
-    let deadline = ccurl_boot_milliseconds() + max(0, request.totalTimeout.milliseconds)
-    var hop = request
-    var hopsLeft = 0
-    if case .follow(let max) = request.redirects {
-      guard request.method == .get || request.method == .head else {
-        throw HTTPFailure(.badRequest, detail: "only GET and HEAD follow redirects", mayHaveBeenSent: false)
-      }
-      hopsLeft = max
-    }
-    while true {
-      let reply = try await exchange(try RequestPlan(hop, options, deadline: deadline))
-      guard case .follow = request.redirects, let target = Redirect.target(of: reply, from: hop.url) else {
-        return reply
-      }
-      guard hopsLeft > 0 else {
-        throw HTTPFailure(
-          .tooManyRedirects, detail: "\(RequestPlan.host(of: request.url)) redirects on and on", mayHaveBeenSent: true)
-      }
-      hopsLeft -= 1
-      hop = try Redirect.follow(hop, to: target)
-    }
-  }
-
-  private func exchange(_ plan: RequestPlan) async throws(HTTPFailure) -> HTTPReply {
+    let plan = try RequestPlan(request, options)
     let core = core
     let ticket = Ticket<Result<HTTPReply, HTTPFailure>>()
     let result = await withTaskCancellationHandler {
@@ -102,7 +79,7 @@ enum Library {
   private static let problem: String? = {
     let code = ccurl_global_init()
     guard code == CURLE_OK else { return unsafe "libcurl does not start: \(String(cString: curl_easy_strerror(code)))" }
-    guard let info = unsafe ccurl_version() else { return "libcurl does not tell its version" }
+    guard let info = unsafe ccurl_version_info() else { return "libcurl does not tell its version" }
     guard unsafe info.pointee.version_num >= versionMin else {
       return "\(CurlHTTP.libraryVersion) is too old: libcurl 7.87 or newer is needed"
     }
@@ -114,7 +91,7 @@ enum Library {
 
   /// The bundle of the system's CAs that libcurl was built for. Naming it without a directory beside it lets curl keep
   /// the parsed bundle; parsing takes tens of milliseconds, on the loop's thread, for each connection.
-  static let systemCAFile: String? = unsafe ccurl_version()?.pointee.cainfo.map {
+  static let systemCAFile: String? = unsafe ccurl_version_info()?.pointee.cainfo.map {
     unsafe String(cString: $0)
   }
 

@@ -1,221 +1,145 @@
-/// The thread that owns curl's multi handle: takes orders, drives transfers, ends them.
+/// The way in to the loop: what other threads ask of it, and its thread.
 import CCurl
 import ConnectionCore
 import Glibc
-import SMARTProtocol
 import Synchronization
 
-/// What callers and the thread share.
-@safe final class LoopCore: Sendable {
-  private enum Order: Sendable {
-    case start(RequestPlan, Ticket<Result<HTTPReply, HTTPFailure>>)
-    case cancel(Ticket<Result<HTTPReply, HTTPFailure>>)
-    case ping(Ticket<Bool>)
-    case stop(Ticket<Bool>?)
-  }
+enum Command: Sendable {
+  case start(RequestPlan, Ticket<Result<HTTPReply, HTTPFailure>>)
+  case cancel(Ticket<Result<HTTPReply, HTTPFailure>>)
+  case ping(Ticket<Bool>)
+  case stop
+}
+
+/// Shared by the client and the thread.
+///
+/// `@unchecked`: the multi handle belongs to the thread; others call curl_multi_wakeup only, which is thread-safe, and
+/// under the lock that the thread takes before it frees the handle.
+@safe final class LoopCore: @unchecked Sendable {
+  /// At most 15 bytes (PR_SET_NAME).
+  static let threadName = "fhird.http"
 
   private struct Inbox {
-    var orders: [Order] = []
-    /// The thread has ended, or is about to: nobody takes orders any more.
-    var isClosed = false
-    /// Started and not ended.
-    var transfers = 0
+    var commands: [Command] = []
+    var stopWaiters: [Ticket<Bool>] = []
+    var isStopping = false
+    /// The thread is gone, or was never there.
+    var hasEnded = false
   }
 
-  /// The longest wait, in milliseconds: waits stop in suspend, so the clock is looked at again.
-  private static let waitMax: Int64 = 37_000
-
-  private let options: CurlHTTP.Options
+  let multi: UnsafeMutableRawPointer
+  let connectionsPerHost: Int
+  let connectionsTotal: Int
+  let transfersMax: Int
   private let inbox = Mutex(Inbox())
-  /// nonisolated: used by the thread; others only call curl_multi_wakeup, which any thread may.
-  nonisolated(unsafe) private let multi: UnsafeMutableRawPointer
 
   init(_ options: CurlHTTP.Options) throws(CurlError) {
-    guard let multi = unsafe curl_multi_init() else { throw CurlError(description: "libcurl has no memory") }
+    guard let multi = unsafe curl_multi_init() else { throw CurlError(description: "libcurl gives no multi handle") }
     unsafe self.multi = multi
-    self.options = options
-    _ = unsafe ccurl_multi_set_host_connections(multi, options.connectionsPerHost)
-    _ = unsafe ccurl_multi_set_total_connections(multi, options.connectionsTotal)
-    _ = unsafe ccurl_multi_set_kept_connections(multi, options.connectionsTotal)
-    try startThread()
+    connectionsPerHost = max(1, options.connectionsPerHost)
+    connectionsTotal = max(1, options.connectionsTotal)
+    transfersMax = max(1, options.transfersMax)
+    // The loop lets no more transfers in than this, so nothing ever waits inside curl, where no deadline holds.
+    for code in unsafe [
+      ccurl_multi_set_host_connections(multi, connectionsPerHost),
+      ccurl_multi_set_total_connections(multi, connectionsTotal),
+      ccurl_multi_set_kept_connections(multi, connectionsTotal),
+    ] where code != CURLM_OK {
+      unsafe curl_multi_cleanup(multi)
+      throw unsafe CurlError(description: "libcurl: \(String(cString: curl_multi_strerror(code)))")
+    }
+    do {
+      try startThread()
+    } catch {
+      unsafe curl_multi_cleanup(multi)
+      throw error
+    }
   }
 
-  deinit { _ = unsafe curl_multi_cleanup(multi) }
+  func start(_ plan: RequestPlan, _ ticket: Ticket<Result<HTTPReply, HTTPFailure>>) {
+    let isAccepted = inbox.withLock { inbox in
+      guard !inbox.isStopping, ticket.begin() else { return false }
+      put(.start(plan, ticket), in: &inbox)
+      return true
+    }
+    if !isAccepted {
+      ticket.resume(
+        .failure(
+          HTTPFailure(.cancelled, detail: "\(plan.target.authority): not asked any more", mayHaveBeenSent: false)))
+    }
+  }
+
+  /// Under the lock `start` has happened, and its command is before this one, or will not happen.
+  func cancel(_ ticket: Ticket<Result<HTTPReply, HTTPFailure>>) {
+    inbox.withLock { inbox in
+      if ticket.markCancelled(), !inbox.hasEnded { put(.cancel(ticket), in: &inbox) }
+    }
+  }
+
+  func ping(_ ticket: Ticket<Bool>) {
+    let isAccepted = inbox.withLock { inbox in
+      guard !inbox.isStopping else { return false }
+      put(.ping(ticket), in: &inbox)
+      return true
+    }
+    if !isAccepted { ticket.resume(false) }
+  }
+
+  /// - Parameter waiter: is told once the thread has ended.
+  func requestStop(_ waiter: Ticket<Bool>?) {
+    let hasEnded = inbox.withLock { inbox in
+      if inbox.hasEnded { return true }
+      if let waiter { inbox.stopWaiters.append(waiter) }
+      if !inbox.isStopping {
+        inbox.isStopping = true
+        put(.stop, in: &inbox)
+      }
+      return false
+    }
+    if hasEnded { waiter?.resume(true) }
+  }
+
+  private func put(_ command: Command, in inbox: inout Inbox) {
+    inbox.commands.append(command)
+    // The first wakes the thread for all that come until it looks.
+    if inbox.commands.count == 1 { unsafe curl_multi_wakeup(multi) }
+  }
+
+  func take(_ commands: inout [Command]) {
+    commands.removeAll(keepingCapacity: true)
+    inbox.withLock { swap(&$0.commands, &commands) }
+  }
+
+  /// The last act of the thread.
+  fileprivate func end() {
+    let waiters = inbox.withLock { inbox in
+      inbox.hasEnded = true
+      unsafe curl_multi_cleanup(multi)
+      return inbox.stopWaiters
+    }
+    for waiter in waiters { waiter.resume(true) }
+  }
 
   private func startThread() throws(CurlError) {
     var attributes = pthread_attr_t()
     unsafe pthread_attr_init(&attributes)
     unsafe pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
     defer { unsafe pthread_attr_destroy(&attributes) }
-    var thread = pthread_t()
     let argument = unsafe Unmanaged.passRetained(self)
-    let result = unsafe pthread_create(
+    var thread = pthread_t()
+    let code = unsafe pthread_create(
       &thread, &attributes,
       { argument in
         guard let argument = unsafe argument else { return nil }
-        unsafe Unmanaged<LoopCore>.fromOpaque(argument).takeRetainedValue().run()
+        let core = unsafe Unmanaged<LoopCore>.fromOpaque(argument).takeRetainedValue()
+        unsafe LoopCore.threadName.withCString { unsafe ccurl_adopt_thread($0) }
+        Loop(core).run()
+        core.end()
         return nil
       }, argument.toOpaque())
-    guard result == 0 else {
+    guard code == 0 else {
       unsafe argument.release()
-      throw CurlError(description: "no thread for HTTP: \(unsafe String(cString: strerror(result)))")
+      throw unsafe CurlError(description: "no thread for HTTP: \(String(cString: strerror(code)))")
     }
-  }
-
-  // MARK: Orders, from any thread
-
-  func start(_ plan: RequestPlan, _ ticket: Ticket<Result<HTTPReply, HTTPFailure>>) {
-    let refusal = inbox.withLock { inbox -> HTTPFailure? in
-      if inbox.isClosed { return Self.cancelled(mayHaveBeenSent: false) }
-      guard inbox.transfers < options.transfersMax else {
-        return HTTPFailure(
-          .connect, detail: "\(options.transfersMax) requests are under way already", mayHaveBeenSent: false)
-      }
-      inbox.transfers += 1
-      inbox.orders.append(.start(plan, ticket))
-      return nil
-    }
-    if let refusal { ticket.resume(.failure(refusal)) } else { wake() }
-  }
-
-  func cancel(_ ticket: Ticket<Result<HTTPReply, HTTPFailure>>) {
-    ticket.markCancelled()
-    give(.cancel(ticket))
-  }
-
-  func ping(_ ticket: Ticket<Bool>) {
-    if !give(.ping(ticket)) { ticket.resume(false) }
-  }
-
-  func requestStop(_ ticket: Ticket<Bool>?) {
-    if !give(.stop(ticket)) { ticket?.resume(true) }
-  }
-
-  /// - Returns: false: the thread has ended.
-  @discardableResult
-  private func give(_ order: Order) -> Bool {
-    let taken = inbox.withLock { inbox in
-      if !inbox.isClosed { inbox.orders.append(order) }
-      return !inbox.isClosed
-    }
-    if taken { wake() }
-    return taken
-  }
-
-  private func wake() { _ = unsafe curl_multi_wakeup(multi) }
-
-  static func cancelled(mayHaveBeenSent: Bool) -> HTTPFailure {
-    HTTPFailure(.cancelled, detail: "the request was cancelled", mayHaveBeenSent: mayHaveBeenSent)
-  }
-
-  // MARK: The thread
-
-  private func run() {
-    unsafe ccurl_adopt_thread("fhird.http")
-    var transfers: [UnsafeMutableRawPointer: Transfer] = unsafe [:]
-    while true {
-      let (mustStop, waiters) = unsafe takeOrders(&transfers)
-      if mustStop {
-        unsafe finish(&transfers, waiters)
-        return
-      }
-      var running: Int32 = 0
-      _ = unsafe curl_multi_perform(multi, &running)
-      unsafe takeEnded(&transfers)
-      let now = ccurl_boot_milliseconds()
-      unsafe endOverdue(&transfers, now)
-      let next = unsafe transfers.values.map(\.plan.deadline).min() ?? now + Self.waitMax
-      var ready: Int32 = 0
-      _ = unsafe curl_multi_poll(multi, nil, 0, Int32(max(0, min(next - now, Self.waitMax))), &ready)
-    }
-  }
-
-  private func takeOrders(
-    _ transfers: inout [UnsafeMutableRawPointer: Transfer]
-  ) -> (mustStop: Bool, waiters: [Ticket<Bool>]) {
-    let orders = inbox.withLock { inbox in
-      defer { inbox.orders = [] }
-      return inbox.orders
-    }
-    var mustStop = false
-    var waiters: [Ticket<Bool>] = []
-    for order in orders {
-      switch order {
-      case .start(let plan, let ticket): unsafe begin(plan, ticket, &transfers)
-      case .cancel(let ticket):
-        guard let transfer = unsafe transfers.first(where: { unsafe $0.value.ticket === ticket })?.value else {
-          continue
-        }
-        unsafe end(transfer, .failure(Self.cancelled(mayHaveBeenSent: transfer.wasSent)), &transfers)
-      case .ping(let ticket): ticket.resume(true)
-      case .stop(let ticket):
-        mustStop = true
-        if let ticket { waiters.append(ticket) }
-      }
-    }
-    return (mustStop, waiters)
-  }
-
-  private func begin(
-    _ plan: RequestPlan, _ ticket: Ticket<Result<HTTPReply, HTTPFailure>>,
-    _ transfers: inout [UnsafeMutableRawPointer: Transfer]
-  ) {
-    guard !ticket.isCancelled else { return settle(ticket, .failure(Self.cancelled(mayHaveBeenSent: false))) }
-    do throws(HTTPFailure) {
-      let transfer = try Transfer(plan, options, ticket)
-      let code = unsafe curl_multi_add_handle(multi, transfer.easy)
-      guard code == CURLM_OK else {
-        throw HTTPFailure(.badRequest, detail: "libcurl does not take the request", mayHaveBeenSent: false)
-      }
-      unsafe transfers[transfer.easy] = transfer
-    } catch { settle(ticket, .failure(error)) }
-  }
-
-  private func takeEnded(_ transfers: inout [UnsafeMutableRawPointer: Transfer]) {
-    var code = CURLE_OK
-    while let easy = unsafe ccurl_multi_next_ended(multi, &code) {
-      guard let transfer = unsafe transfers[easy] else { continue }
-      unsafe end(transfer, transfer.result(code), &transfers)
-    }
-  }
-
-  private func endOverdue(_ transfers: inout [UnsafeMutableRawPointer: Transfer], _ now: Int64) {
-    for transfer in unsafe transfers.values.filter({ $0.plan.deadline <= now }) {
-      unsafe end(transfer, .failure(transfer.overdue()), &transfers)
-    }
-  }
-
-  private func end(
-    _ transfer: Transfer, _ result: Result<HTTPReply, HTTPFailure>,
-    _ transfers: inout [UnsafeMutableRawPointer: Transfer]
-  ) {
-    _ = unsafe curl_multi_remove_handle(multi, transfer.easy)
-    unsafe transfers[transfer.easy] = nil
-    settle(transfer.ticket, result)
-  }
-
-  private func settle(_ ticket: Ticket<Result<HTTPReply, HTTPFailure>>, _ result: Result<HTTPReply, HTTPFailure>) {
-    inbox.withLock { $0.transfers -= 1 }
-    ticket.resume(result)
-  }
-
-  private func finish(_ transfers: inout [UnsafeMutableRawPointer: Transfer], _ stopWaiters: [Ticket<Bool>]) {
-    let late = inbox.withLock { inbox in
-      inbox.isClosed = true
-      defer { inbox.orders = [] }
-      return inbox.orders
-    }
-    for transfer in unsafe Array(transfers.values) {
-      unsafe end(transfer, .failure(Self.cancelled(mayHaveBeenSent: transfer.wasSent)), &transfers)
-    }
-    for order in late {
-      switch order {
-      case .start(_, let ticket): settle(ticket, .failure(Self.cancelled(mayHaveBeenSent: false)))
-      case .cancel: break
-      case .ping(let ticket): ticket.resume(false)
-      case .stop(let ticket): ticket?.resume(true)
-      }
-    }
-    for waiter in stopWaiters { waiter.resume(true) }
   }
 }

@@ -1,115 +1,106 @@
-/// A request that has been checked: what may go out, and to where.
+/// A request that was looked through before anything is done: what curl is given later cannot break the protocol.
 import ConnectionCore
+import Glibc
 import SMARTProtocol
 
 struct RequestPlan: Sendable {
-  let method: HTTPRequest.Method
-  let url: String
-  /// For messages: the host, without path, query or port.
-  let host: String
-  let scheme: String
-  /// `Name: value`, without line ends.
-  let headerLines: [String]
-  let secretLines: [SharedSecret]
-  let body: SharedSecret?
-  let connectTimeout: Int64
-  /// In milliseconds of the boot clock.
-  let deadline: Int64
-  let bodyBytesMax: Int
-  let caFile: String?
-  let proxy: String?
-  /// `localhost` is what the resolver says: the address that was connected to is checked as well.
-  let mustBeLoopback: Bool
+  let request: HTTPRequest
+  let target: Target
+  /// Headers of curl's own that a request without them must not have.
+  let suppressed: [String]
+  let allowInsecureLoopback: Bool
+  let userAgent: String
 
-  /// Of all header lines of an answer, in bytes; and how many.
-  static let headerBytesMax = 256 << 10
-  static let headerLinesMax = 1000
+  /// curl's own limits are wider.
+  private static let urlBytesMax = 64 << 10
+  /// One header line; no server takes longer ones.
+  private static let headerBytesMax = 64 << 10
 
-  init(_ request: HTTPRequest, _ options: CurlHTTP.Options, deadline: Int64) throws(HTTPFailure) {
-    let endpoint: EndpointURL
-    do throws(URLProblem) {
-      endpoint = try EndpointURL(request.url, allowInsecureLoopback: options.allowInsecureLoopback)
-    } catch { throw Self.refused("the URL \(error.sentence)") }
-    host = endpoint.origin.host
-    scheme = endpoint.origin.scheme
-    mustBeLoopback = scheme == "http"
-    if mustBeLoopback, request.proxy != nil { throw Self.refused("http to this machine goes through no proxy") }
-    guard !request.url.utf8.contains(where: { $0 <= 0x20 || $0 == 0x7F }) else {
-      throw Self.refused("the URL has blanks or control characters")
+  /// They frame the message or belong to one hop: two who read them differently are an attack.
+  private static let forbidden: Set<String> = [
+    "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect",
+    "proxy-connection", "proxy-authorization", "accept-encoding",
+  ]
+
+  init(_ request: HTTPRequest, _ options: CurlHTTP.Options) throws(HTTPFailure) {
+    guard request.url.utf8.count <= Self.urlBytesMax else { throw Self.refusal("the URL is too long") }
+    do {
+      target = try Target(request.url, allowInsecureLoopback: options.allowInsecureLoopback)
+    } catch {
+      throw Self.refusal(error.detail)
     }
-    for header in request.headers {
-      guard Self.isToken(header.name) else { throw Self.refused("a header's name is not a token") }
-      guard Self.isLine(header.value.utf8) else {
-        throw Self.refused("the header \(header.name) has a line end or NUL")
+    var names: Set<String> = []
+    for header in request.headers { names.insert(try Self.check(Array("\(header.name): \(header.value)".utf8))) }
+    for secret in request.secretHeaders {
+      let result = unsafe secret.withBytes { line in
+        Result { () throws(HTTPFailure) in try unsafe Self.check(line) }
+      }
+      names.insert(try result.get())
+    }
+    // A name with a colon of its own would pass as a shorter name and a longer value.
+    guard request.headers.allSatisfy({ !$0.name.utf8.contains(UInt8(ascii: ":")) }) else {
+      throw Self.refusal("a header has a malformed name")
+    }
+    switch request.method {
+    case .get, .head:
+      guard request.body == nil else { throw Self.refusal("\(request.method.rawValue) has no body") }
+    case .post, .put, .delete:
+      guard request.redirects == .never else {
+        throw Self.refusal("redirects of \(request.method.rawValue) are not followed: it must not be sent twice")
       }
     }
-    for secret in request.secretHeaders where unsafe !secret.withBytes({ unsafe Self.isLine($0) }) {
-      throw Self.refused("a secret header has a line end or NUL")
-    }
-    if let proxy = request.proxy, !["http://", "https://", "socks5h://"].contains(where: { proxy.hasPrefix($0) }) {
-      throw Self.refused("the proxy is no http, https or socks5h URL")
-    }
-    method = request.method
-    url = request.url
-    // curl drops a header without a value, unless a semicolon stands in the colon's place.
-    headerLines = request.headers.map { $0.value.isEmpty ? "\($0.name);" : "\($0.name): \($0.value)" }
-    secretLines = request.secretHeaders
-    body = request.body
-    connectTimeout = max(1, request.connectTimeout.milliseconds)
-    self.deadline = deadline
-    bodyBytesMax = request.responseBytesMax
-    caFile = request.caFile
-    proxy = request.proxy
+    try Self.check(proxy: request.proxy)
+    try Self.check(caFile: request.caFile)
+    suppressed = names.contains("content-type") ? ["Expect"] : ["Expect", "Content-Type"]
+    allowInsecureLoopback = options.allowInsecureLoopback
+    userAgent = options.userAgent
+    self.request = request
   }
 
-  static func host(of url: String) -> String { Origin(of: url)?.host ?? "the server" }
+  private static func refusal(_ detail: String) -> HTTPFailure {
+    HTTPFailure(.badRequest, detail: detail, mayHaveBeenSent: false)
+  }
 
-  private static func refused(_ why: String) -> HTTPFailure {
-    HTTPFailure(.badRequest, detail: why, mayHaveBeenSent: false)
+  /// - Returns: the header's name in lower case.
+  private static func check(_ line: some Collection<UInt8>) throws(HTTPFailure) -> String {
+    guard line.count <= headerBytesMax else { throw refusal("a header is too long") }
+    let name = line.prefix { $0 != UInt8(ascii: ":") }
+    guard name.count < line.count, !name.isEmpty, name.allSatisfy(isTokenByte) else {
+      throw refusal("a header has a malformed name")
+    }
+    guard !line.contains(where: { $0 == 0 || $0 == 10 || $0 == 13 }) else {
+      throw refusal("the header \(String(decoding: name, as: UTF8.self)) holds a line end or a NUL")
+    }
+    let text = String(decoding: name, as: UTF8.self).lowercased()
+    guard !forbidden.contains(text) else { throw refusal("the header \(text) cannot be set") }
+    return text
   }
 
   /// Source: RFC 9110 section 5.6.2.
-  private static func isToken(_ text: String) -> Bool {
-    let marks = "!#$%&'*+-.^_`|~".utf8
-    return !text.isEmpty
-      && text.utf8.allSatisfy { byte in
-        switch byte {
-        case 48...57, 65...90, 97...122: true
-        default: marks.contains(byte)
-        }
-      }
+  private static func isTokenByte(_ byte: UInt8) -> Bool {
+    switch byte {
+    case 48...57, 65...90, 97...122: true
+    default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
+    }
   }
 
-  private static func isLine(_ bytes: some Sequence<UInt8>) -> Bool {
-    !bytes.contains { $0 == 0 || $0 == 10 || $0 == 13 }
-  }
-}
-
-/// Redirects are followed here and not by curl: what may go along is ours to say.
-enum Redirect {
-  /// Where a 3xx leads; nil: the reply is the answer.
-  static func target(of reply: HTTPReply, from url: String) -> String? {
-    guard [301, 302, 303, 307, 308].contains(reply.status), let location = reply.header("location") else { return nil }
-    let target = URLReference.resolve(location, against: url)
-    return String(target.prefix { $0 != "#" })
+  private static func check(proxy: String?) throws(HTTPFailure) {
+    guard let proxy else { return }
+    guard ["http://", "https://", "socks5h://"].contains(where: proxy.lowercased().hasPrefix),
+      proxy.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "@") })
+    else { throw refusal("the proxy must be http://, https:// or socks5h:// with host and port, without a password") }
   }
 
-  /// - Throws: `.badReply` for a target that is no URL, or leads from https to http.
-  static func follow(_ request: HTTPRequest, to target: String) throws(HTTPFailure) -> HTTPRequest {
-    let host = RequestPlan.host(of: request.url)
-    guard let from = Origin(of: request.url), let to = Origin(of: target) else {
-      throw HTTPFailure(.badReply, detail: "\(host) redirects to something that is no URL", mayHaveBeenSent: true)
+  /// OpenSSL would wait for ever for the writer of a named pipe, and with it every transfer.
+  private static func check(caFile: String?) throws(HTTPFailure) {
+    guard let caFile else { return }
+    func failure(_ reason: String) -> HTTPFailure {
+      HTTPFailure(.tls, detail: "ca_file \(caFile) cannot be used: \(reason)", mayHaveBeenSent: false)
     }
-    if from.scheme == "https", to.scheme != "https" {
-      throw HTTPFailure(.badReply, detail: "\(host) redirects from https to \(to.scheme)", mayHaveBeenSent: true)
-    }
-    var next = request
-    next.url = target
-    if from != to {
-      next.secretHeaders = []
-      // Headers that the operator set for one server are not for another: they may be keys as well.
-      next.headers = request.headers.filter { ["accept", "accept-language"].contains($0.name.lowercased()) }
-    }
-    return next
+    guard !caFile.utf8.contains(0) else { throw refusal("the name of ca_file holds a NUL") }
+    var facts = stat()
+    guard unsafe stat(caFile, &facts) == 0 else { throw failure(unsafe String(cString: strerror(errno))) }
+    guard facts.st_mode & S_IFMT == S_IFREG else { throw failure("it is no file") }
+    guard unsafe access(caFile, R_OK) == 0 else { throw failure(unsafe String(cString: strerror(errno))) }
   }
 }

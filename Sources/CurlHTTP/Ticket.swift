@@ -6,6 +6,7 @@ final class Ticket<Answer: Sendable>: Sendable {
   private struct State {
     var continuation: CheckedContinuation<Answer, Never>?
     var isCancelled = false
+    var isStarted = false
   }
 
   private let state = Mutex(State())
@@ -37,8 +38,19 @@ final class Ticket<Answer: Sendable>: Sendable {
     continuation?.resume(returning: answer)
   }
 
-  /// Whether nobody waits for the answer any more.
-  var isCancelled: Bool { state.withLock { $0.isCancelled } }
+  /// - Returns: false where it was cancelled before it began.
+  func begin() -> Bool {
+    state.withLock { state in
+      state.isStarted = !state.isCancelled
+      return state.isStarted
+    }
+  }
 
-  func markCancelled() { state.withLock { $0.isCancelled = true } }
+  /// - Returns: whether it has begun: who began it must be told.
+  func markCancelled() -> Bool {
+    state.withLock { state in
+      state.isCancelled = true
+      return state.isStarted
+    }
+  }
 }

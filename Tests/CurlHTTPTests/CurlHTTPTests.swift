@@ -1,28 +1,9 @@
-/// The HTTP adapter on the wire: against the scripted server, which says what it saw, and against TLS with its own CA.
+/// The HTTP adapter against the scripted server of the integration tests, which is not of the same hand as RawServer.
 import ConnectionCore
-import Foundation
+import CurlHTTP
 import SMARTProtocol
 import TestSupport
 import Testing
-
-@testable import CurlHTTP
-
-private final class Plain: SecretStorage {
-  let bytes: [UInt8]
-  init(_ bytes: [UInt8]) { self.bytes = bytes }
-  func withBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R { bytes.withUnsafeBytes { body($0) } }
-}
-
-private func secret(_ text: String) -> SharedSecret {
-  SharedSecret(SecretBytes(storage: Plain(Array(text.utf8)), count: text.utf8.count))
-}
-
-private func client(_ change: (inout CurlHTTP.Options) -> Void = { _ in }) throws -> CurlHTTP {
-  var options = CurlHTTP.Options()
-  options.allowInsecureLoopback = true
-  change(&options)
-  return try CurlHTTP(options: options)
-}
 
 private func failure(_ body: () async throws(HTTPFailure) -> HTTPReply) async -> HTTPFailure? {
   do {
@@ -41,7 +22,7 @@ struct CurlHTTPTests {
 
   @Test func `a GET brings status, headers and body, and a kept connection is used again`() async throws {
     try await withServer { server in
-      let http = try client()
+      let http = try makeClient()
       let url = server.base() + "/.well-known/smart-configuration"
       let first = try await http.send(HTTPRequest(.get, url, headers: [HTTPHeader("Accept", "application/json")]))
       #expect(first.status == 200)
@@ -61,7 +42,7 @@ struct CurlHTTPTests {
 
   @Test func `a POST carries its secrets, once, on a connection of its own`() async throws {
     try await withServer { server in
-      let http = try client()
+      let http = try makeClient()
       try await server.register()
       _ = try await http.send(HTTPRequest(.get, server.base() + "/metadata"))
       let reply = try await http.send(
@@ -78,7 +59,7 @@ struct CurlHTTPTests {
   }
 
   @Test func `what could smuggle a header or leave the house is refused before anything is sent`() async throws {
-    let http = try client()
+    let http = try makeClient()
     let strict = try CurlHTTP()
     let base = "http://127.0.0.1:9/x"
     for header in [
@@ -108,7 +89,7 @@ struct CurlHTTPTests {
 
   @Test func `answers that are too long, cut off, or never come end as such`() async throws {
     try await withServer { server in
-      let http = try client()
+      let http = try makeClient()
       let rules: [(WireJSON, Set<HTTPFailure.Kind>)] = [
         (["stream_bytes": 3_000_000], [.tooLarge]),
         (["stream_bytes": 3_000_000, "stream_chunked": true], [.tooLarge]),
@@ -136,7 +117,7 @@ struct CurlHTTPTests {
   @Test func `a redirect is the answer, or followed without secrets to another origin`() async throws {
     try await withServer { server in
       try await withServer { other in
-        let http = try client()
+        let http = try makeClient()
         try await server.rule([
           "path": "/there", "status": 302, "headers": ["Location": .string(other.origin + "/fhir/metadata")],
         ])
@@ -167,7 +148,7 @@ struct CurlHTTPTests {
 
   @Test func `cancelling ends a transfer, and stopping ends them all`() async throws {
     try await withServer { server in
-      let http = try client { $0.connectionsPerHost = 4 }
+      let http = try makeClient { $0.connectionsPerHost = 4 }
       try await server.rule(["path": "/held", "hold": "gate"])
       let url = server.origin + "/held"
       let one = Task { await failure { () throws(HTTPFailure) in try await http.send(HTTPRequest(.get, url)) } }
@@ -192,7 +173,7 @@ struct CurlHTTPTests {
 
   @Test func `three hundred transfers at once all come back, over few connections`() async throws {
     try await withServer { server in
-      let http = try client { $0.connectionsPerHost = 8 }
+      let http = try makeClient { $0.connectionsPerHost = 8 }
       let url = server.base() + "/.well-known/smart-configuration"
       let statuses = try await withThrowingTaskGroup(of: Int.self) { group in
         for _ in 0..<300 { group.addTask { try await http.send(HTTPRequest(.get, url)).status } }
@@ -201,18 +182,6 @@ struct CurlHTTPTests {
       #expect(statuses == [Int](repeating: 200, count: 300))
       #expect(try await server.stats()["connections"].int ?? 0 <= 16)
       await http.stop(deadline: .seconds(5))
-    }
-  }
-
-  @Test func `the environment's proxy is not asked`() async throws {
-    try await withServer { server in
-      setenv("http_proxy", "http://127.0.0.1:1", 1)
-      setenv("ALL_PROXY", "http://127.0.0.1:1", 1)
-      let http = try client()
-      #expect(try await http.send(HTTPRequest(.get, server.base() + "/metadata")).status == 200)
-      await http.stop(deadline: .seconds(5))
-      unsetenv("http_proxy")
-      unsetenv("ALL_PROXY")
     }
   }
 }
