@@ -48,7 +48,7 @@ enum Child {
     process.standardInput = stdin
     process.standardOutput = stdout
     process.standardError = stderr
-    try process.run()
+    try process.start()
     try stdin.fileHandleForWriting.write(contentsOf: Data(input.utf8))
     try stdin.fileHandleForWriting.close()
     let watchdog = Watchdog(process)
@@ -173,5 +173,17 @@ final class Terminal {
     guard count > 0 else { return false }
     seen += String(decoding: chunk[..<count], as: UTF8.self)
     return true
+  }
+}
+
+extension Process {
+  /// Starts it with no signal blocked: the threads that tests run on block them all, and children inherit that.
+  func start() throws {
+    var none = sigset_t()
+    var before = sigset_t()
+    sigemptyset(&none)
+    pthread_sigmask(SIG_SETMASK, &none, &before)
+    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+    try run()
   }
 }

@@ -14,7 +14,7 @@ import Testing
     process.standardInput = terminal.end
     process.standardError = terminal.end
     process.standardOutput = output ? terminal.end : FileHandle.nullDevice
-    try process.run()
+    try process.start()
     return (process, Watchdog(process))
   }
 
@@ -142,7 +142,7 @@ import Testing
     let output = Pipe()
     process.standardOutput = output
     process.standardError = FileHandle.nullDevice
-    try process.run()
+    try process.start()
     let watchdog = Watchdog(process)
     defer { watchdog.end() }
     var text = ""
