@@ -60,7 +60,8 @@ let package = Package(
     .target(
       name: "FHIRDaemon",
       dependencies: [
-        "FHIRControl", "SMARTProtocol", "FHIRSchema", "ConnectionCore", "DispatchSupport", "LMDBStore", "CurlHTTP",
+        "FHIRControl", "SMARTProtocol", "FHIRSchema", "ConnectionCore", "DispatchSupport", "CLinux", "LMDBStore",
+        "CurlHTTP",
         "SodiumVault", "SystemdHost",
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -136,7 +136,7 @@ import Testing
         $0.now += 1
         $0.most = max($0.most, $0.now)
       }
-      while !Task.isCancelled, running.withLock({ $0.most }) < 8 { try? await Task.sleep(for: .milliseconds(1)) }  // the pace of a poll with a deadline
+      while !Task.isCancelled, running.withLock({ $0.most }) < 8 { try? await Task.sleep(for: .milliseconds(1)) }  // polls
       running.withLock { $0.now -= 1 }
       return Array("{}".utf8)
     }
