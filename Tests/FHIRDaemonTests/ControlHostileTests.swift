@@ -136,7 +136,9 @@ import Testing
         $0.now += 1
         $0.most = max($0.most, $0.now)
       }
-      while !Task.isCancelled, running.withLock({ $0.most }) < 8 { try? await Task.sleep(for: .milliseconds(1)) }  // polls
+      while !Task.isCancelled, running.withLock({ $0.most }) < 8 {
+        try? await Task.sleep(for: .milliseconds(1))  // the pace of a poll
+      }
       running.withLock { $0.now -= 1 }
       return Array("{}".utf8)
     }
