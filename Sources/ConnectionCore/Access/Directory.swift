@@ -94,12 +94,14 @@ package struct Directory: HotPathDirectory {
     if let connection { command += " --connection \(Self.quoted(connection))" }
     return ControlError(
       .accessDenied, "\(method.rawValue) is not allowed for uid \(caller.uid)", detail: "the caller is \(seen)",
-      hint: "an administrator may allow it: \(command)")
+      hint: command)
   }
 
-  /// A service is best named by its unit; a person's session scope says nothing.
+  /// A service is best named by its unit; a person's session and a transient unit (`systemd-run`) say nothing.
   private static func principal(_ caller: Caller, _ identity: CallerIdentity) -> String {
-    if let unit = caller.unit, unit.hasSuffix(".service"), !unit.hasPrefix("user@") { return "unit:\(unit)" }
+    if let unit = caller.unit, unit.hasSuffix(".service"), !unit.hasPrefix("user@"), !unit.hasPrefix("run-") {
+      return "unit:\(unit)"
+    }
     return identity.user.map { "user:\($0)" } ?? "uid:\(caller.uid)"
   }
 

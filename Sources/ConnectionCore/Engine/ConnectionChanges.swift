@@ -30,7 +30,7 @@ extension Engine {
       noteStore(nil)
     } catch { throw changeError(error, conflict: Self.nameTaken(name)) }
     book.bumpEpoch()
-    log.record(.notice, "connection created", [.event: "connection_created", .connection: name])
+    log.record(.notice, "connection created", [.event: "connection_created", .connection: record.id, .name: name])
     if record.usesTokens { scheduler.schedule(key, at: firstLook(of: record)) }
     return id
   }
@@ -104,7 +104,7 @@ extension Engine {
     }
     supersede(key, ControlError(.generationConflict, "the connection was changed meanwhile", hint: "try again"))
     book.bumpEpoch()
-    log.record(.notice, "connection updated", [.event: "connection_updated", .connection: newName])
+    log.record(.notice, "connection updated", [.event: "connection_updated", .connection: record.id, .name: newName])
     scheduler.schedule(key, at: record.usesTokens ? firstLook(of: record) : nil)
     return effect
   }
@@ -184,7 +184,8 @@ extension Engine {
       scheduler.schedule(key, at: nil)
     }
     forgetUnreadable(id)
-    log.record(.notice, "connection deleted", [.event: "connection_deleted", .connection: name ?? id.description])
+    log.record(
+      .notice, "connection deleted", [.event: "connection_deleted", .connection: id.description, .name: name ?? ""])
     return grants.count
   }
 

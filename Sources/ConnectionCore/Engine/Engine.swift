@@ -298,7 +298,10 @@ package actor Engine {
     }
     log.record(
       .debug, "token requested",
-      [.event: "token_requested", .connection: run.connection.name, .generation: "\(inFlight.generation)"])
+      [
+        .event: "token_requested", .connection: run.connection.id, .name: run.connection.name,
+        .generation: "\(inFlight.generation)",
+      ])
     let reply = await source.obtain(run.id, run.connection, secret: nil)
     replied(reply, asked: inFlight.generation, key, serial, endpoint)
   }
@@ -338,6 +341,11 @@ package actor Engine {
   private func replied(
     _ attempt: TokenAttempt, asked generation: Generation, _ key: GrantKey, _ serial: UInt64, _ endpoint: String
   ) {
+    if isStopping, case .failed(.trouble, _) = attempt.outcome {
+      // Cut off by the stop: it says nothing of the server. The in-flight record stays and is cleared at the next start.
+      supersede(key, ControlError.shuttingDown)
+      return leaveGate(endpoint, key, .unused)
+    }
     let result: AttemptResult
     var verdict = EndpointGates.Verdict.answered
     switch attempt.outcome {

@@ -98,20 +98,24 @@ extension Engine {
       log.record(
         .info, "token obtained",
         [
-          .event: "token_obtained", .connection: name, .generation: generation,
+          .event: "token_obtained", .connection: run.connection.id, .name: name, .generation: generation,
           .durationMilliseconds: "\(run.record.lifetime.milliseconds)",
         ])
       if !run.record.missingScope.isEmpty {
         log.record(
           .warning, "the server granted less scope than asked for",
-          [.event: "scope_degraded", .connection: name, .detail: run.record.missingScope.joined(separator: " ")])
+          [
+            .event: "scope_degraded", .connection: run.connection.id, .name: name,
+            .detail: run.record.missingScope.joined(separator: " "),
+          ])
       }
     case .failing, .refused, .dead:
       let error = run.record.lastError
       log.record(
         run.machine.facts.standing == .failing ? .warning : .error, "token request failed",
         [
-          .event: "token_failed", .connection: name, .generation: generation, .attempt: "\(run.record.failures)",
+          .event: "token_failed", .connection: run.connection.id, .name: name, .generation: generation,
+          .attempt: "\(run.record.failures)",
           .code: error?.code.rawValue ?? "", .detail: error?.message ?? "", .cure: run.failure?.data.hint ?? "",
         ])
     }

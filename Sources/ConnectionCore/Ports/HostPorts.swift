@@ -44,7 +44,9 @@ package enum LogLevel: Int, Sendable, Comparable, CaseIterable {
 
 /// The fields of a journal entry; the raw value is the field's name there.
 package enum LogField: String, Sendable, CaseIterable {
+  /// The id, which never changes.
   case connection = "FHIRD_CONNECTION"
+  case name = "FHIRD_CONNECTION_NAME"
   case event = "FHIRD_EVENT"
   case status = "FHIRD_STATUS"
   case outcome = "FHIRD_OUTCOME"

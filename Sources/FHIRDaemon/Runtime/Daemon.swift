@@ -25,6 +25,7 @@ struct Daemon: Sendable {
   let log: JournalLog
   let notifier: Notifier
   private let clock: SystemClock
+  private let startedInsecure: Bool
   private let store: LMDBStore
   private let ledger: Ledger
   private let engine: Engine
@@ -91,6 +92,7 @@ struct Daemon: Sendable {
     self.log = log
     self.notifier = notifier
     self.clock = clock
+    startedInsecure = configuration.allowInsecureLoopback
     self.store = store
     self.ledger = ledger
     self.engine = engine
@@ -167,9 +169,10 @@ struct Daemon: Sendable {
   /// Puts a checked configuration in force.
   func apply(_ configuration: DaemonConfiguration) async {
     let former = settings.configuration
-    let pending = configuration.needingRestart(since: former)
+    let pending = configuration.needingRestart(since: former, startedInsecure: startedInsecure)
     var configuration = configuration
-    configuration.allowInsecureLoopback = former.allowInsecureLoopback
+    // The transport was made without it, if the start was without it.
+    if !startedInsecure { configuration.allowInsecureLoopback = false }
     settings.configuration = configuration
     log.minimumLevel = configuration.logLevel
     await engine.apply(configuration.engineOptions)

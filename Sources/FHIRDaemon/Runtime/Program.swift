@@ -25,7 +25,8 @@ package enum Program {
     let environment = ProcessInfo.processInfo.environment
     let configuration: DaemonConfiguration
     do throws(ConfigurationErrors) { configuration = try load(arguments, environment) } catch {
-      report(error, to: JournalLog(minimum: .info))
+      // As text: systemctl shows a control process's lines, not its journal fields.
+      report(error, to: JournalLog(minimum: .info, destination: arguments.checkConfig ? .standardError : .automatic))
       exit(EX_CONFIG)
     }
     if arguments.checkConfig {

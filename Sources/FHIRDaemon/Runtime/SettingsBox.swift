@@ -29,10 +29,10 @@ extension DaemonConfiguration {
   }
 
   /// Settings that differ in `other` and take effect with the next start only.
-  func needingRestart(since other: DaemonConfiguration) -> [ConfigurationKey] {
+  func needingRestart(since other: DaemonConfiguration, startedInsecure: Bool) -> [ConfigurationKey] {
     var keys: [ConfigurationKey] = []
     if socketPath != other.socketPath { keys.append(.socket) }
-    if allowInsecureLoopback != other.allowInsecureLoopback { keys.append(.allowInsecureLoopback) }
+    if allowInsecureLoopback, !startedInsecure { keys.append(.allowInsecureLoopback) }
     if clientsMax != other.clientsMax { keys.append(.clientsMax) }
     return keys
   }

@@ -66,7 +66,11 @@ def sentences():
 
 @test("journal", "nothing secret is in it, at the most talkative level")
 def secrets():
-    root_call("token.refresh", connection="journal")
+    def refreshed():
+        with Client() as client:
+            return "result" in client.call("token.refresh", connection="journal")
+
+    wait_for("a refresh, a second after the last one", refreshed)
     everything = output("journalctl", "--output=json", "--all", "--no-pager", "_COMM=fhird")
     assert everything.count("\n") > 20, "the journal is too short to prove anything"
     assert any(json.loads(line).get("PRIORITY") == "7" for line in everything.splitlines()), "no debug entries"

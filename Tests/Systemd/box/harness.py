@@ -127,7 +127,8 @@ def root_call(method, **params):
 def create_connection(name):
     return root_call(
         "connection.create", connection_name=name, fhir_base_url=f"{SERVER}/fhir", auth_method="client_credentials",
-        client_id=f"client-{name}", client_secret=f"secret-of-{name}", scope="system/*.rs")
+        client_id=f"client-{name}", client_secret=f"secret-of-{name}", scope="system/*.rs",
+        refresh={"min_interval_seconds": 1})
 
 
 def as_user(user, method, unit=None, **params):
