@@ -28,10 +28,10 @@ def fields():
 
 @test("journal", "a refresh that fails is a warning with status and attempt, and not an error for ever")
 def failure():
-    create_connection("failing")
+    cursor = journal_cursor()
     behave(status=503)
     try:
-        cursor = journal_cursor()
+        create_connection("failing")
         with Client() as client:
             client.error("token.refresh", connection="failing")
         entries = wait_for("an entry", lambda: [
