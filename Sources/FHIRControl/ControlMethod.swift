@@ -9,6 +9,16 @@ public enum ControlMethod: String, Sendable, CaseIterable, Codable {
   case tokenGet = "token.get"
   case tokenStatus = "token.status"
   case tokenRefresh = "token.refresh"
+  case tokenRevoke = "token.revoke"
+  case tokenIntrospect = "token.introspect"
+  case authorizationStart = "authorization.start"
+  case authorizationComplete = "authorization.complete"
+  case authorizationStatus = "authorization.status"
+  case authorizationCancel = "authorization.cancel"
+  case keyCreate = "key.create"
+  case keyRotate = "key.rotate"
+  case keyList = "key.list"
+  case jwksGet = "jwks.get"
   case healthGet = "health.get"
   case accessList = "access.list"
   case accessGrant = "access.grant"
@@ -19,9 +29,9 @@ public enum ControlMethod: String, Sendable, CaseIterable, Codable {
   public var defaultTimeoutSeconds: Double {
     switch self {
     case .connectionTest: 120
-    case .tokenGet, .tokenRefresh: 60
+    case .tokenGet, .tokenRefresh, .tokenRevoke, .tokenIntrospect, .authorizationStart, .authorizationComplete: 60
     case .connectionCreate, .connectionUpdate, .connectionDelete, .connectionList, .connectionGet, .tokenStatus,
-      .healthGet, .accessList, .accessGrant, .accessRevoke, .serverInfo:
+      .authorizationStatus, .authorizationCancel, .keyCreate, .keyRotate, .keyList, .jwksGet, .healthGet, .accessList, .accessGrant, .accessRevoke, .serverInfo:
       30
     }
   }

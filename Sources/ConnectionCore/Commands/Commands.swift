@@ -55,6 +55,9 @@ package struct Commands: CommandHandler {
       case .tokenGet: return try await getToken(decode(call), call.caller)
       case .tokenStatus: return try await encoded(tokenStatus(decode(call), call.caller))
       case .tokenRefresh: return try await encoded(refreshToken(decode(call), call.caller))
+      case .tokenRevoke, .tokenIntrospect, .authorizationStart, .authorizationComplete, .authorizationStatus,
+        .authorizationCancel, .keyCreate, .keyRotate, .keyList, .jwksGet:
+        throw ControlError(.methodNotFound, "not yet")
       case .healthGet: return try await encoded(getHealth(decode(call), call.caller))
       case .accessList: return try encoded(listRules(decode(call), call.caller))
       case .accessGrant: return try await encoded(grantRule(decode(call), call.caller))
