@@ -57,7 +57,7 @@ package struct Commands: CommandHandler {
       case .tokenRefresh: return try await encoded(refreshToken(decode(call), call.caller))
       case .tokenRevoke, .tokenIntrospect, .authorizationStart, .authorizationComplete, .authorizationStatus,
         .authorizationCancel, .keyCreate, .keyRotate, .keyList, .jwksGet:
-        throw ControlError(.methodNotFound, "not yet")
+        return try notYet()
       case .healthGet: return try await encoded(getHealth(decode(call), call.caller))
       case .accessList: return try encoded(listRules(decode(call), call.caller))
       case .accessGrant: return try await encoded(grantRule(decode(call), call.caller))
@@ -73,6 +73,8 @@ package struct Commands: CommandHandler {
       throw error
     }
   }
+
+  private func notYet() throws(ControlError) -> [UInt8] { throw ControlError(.methodNotFound, "not yet") }
 
   private func decode<P: ControlParameters>(_ call: ControlCall) throws(ControlError) -> P {
     // Whoever has no access at all learns nothing, not even what the parameters are called.
