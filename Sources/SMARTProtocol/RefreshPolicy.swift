@@ -9,14 +9,24 @@ package struct RefreshPolicy: Sendable, Hashable {
   package var marginMax: Instant.Span
   /// Never more often than this, unless the token lives shorter. Source: R7.08 (Oracle throttles below a minute).
   package var minInterval: Instant.Span
+  /// A grant with a refresh token that nobody asks for is refreshed this often all the same, so that the server does not
+  /// let it lapse (Oracle: three months).
+  package var keepAlive: Instant.Span
+  package var replay: ReplayPolicy
 
   package init(
-    mode: Mode = .ahead, marginMax: Instant.Span = .seconds(600), minInterval: Instant.Span = .seconds(60)
+    mode: Mode = .ahead, marginMax: Instant.Span = .seconds(600), minInterval: Instant.Span = .seconds(60),
+    keepAlive: Instant.Span = RefreshPolicy.keepAliveDefault, replay: ReplayPolicy = ReplayPolicy()
   ) {
     self.mode = mode
     self.marginMax = marginMax
     self.minInterval = minInterval
+    self.keepAlive = keepAlive
+    self.replay = replay
   }
+
+  /// 30 days: a third of the shortest limit that is known.
+  package static let keepAliveDefault = Instant.Span.seconds(30 * 86400)
 
   /// The margin is the smaller of `marginMax` and this part of the lifetime: 60 s of a 300 s SMART token.
   package static let marginDivisor: Int64 = 5
@@ -25,9 +35,15 @@ package struct RefreshPolicy: Sendable, Hashable {
 
   /// When to refresh a token obtained at `obtainedAt`; nil: only when somebody asks.
   /// - Parameter chance: 0 up to 1, so that a fleet of grants does not refresh in one second.
-  package func due(obtainedAt: Instant, expiresAt: Instant, lifetime: Instant.Span, chance: Double) -> Instant? {
+  ///   `keepsAlive`: there is a refresh token, which lapses when it is not used.
+  package func due(
+    obtainedAt: Instant, expiresAt: Instant, lifetime: Instant.Span, keepsAlive: Bool = false, chance: Double
+  ) -> Instant? {
     switch mode {
-    case .onDemand: return nil
+    case .onDemand:
+      guard keepsAlive else { return nil }
+      let early = Int64(Double(keepAlive.milliseconds / 10) * chance)
+      return obtainedAt + Instant.Span(milliseconds: keepAlive.milliseconds - early)
     case .ahead:
       let margin = min(marginMax.milliseconds, lifetime.milliseconds / Self.marginDivisor)
       let jitter = Int64(Double(margin) / Self.jitterDivisor * chance)
@@ -39,6 +55,44 @@ package struct RefreshPolicy: Sendable, Hashable {
   /// Before this nobody, not even a caller with a large `min_valid_seconds`, causes another request.
   package func earliest(obtainedAt: Instant, lifetime: Instant.Span) -> Instant {
     obtainedAt + Instant.Span(milliseconds: min(minInterval.milliseconds, lifetime.milliseconds / 2))
+  }
+}
+
+/// Whether a refresh token is sent again after a request whose reply was lost. A server that rotates takes a token that
+/// it has replaced for stolen; one that does not rotate does not mind. Source: R7.05, R7.06.
+package struct ReplayPolicy: Sendable, Hashable {
+  package enum Mode: String, Sendable, CaseIterable { case once, never }
+
+  package var mode: Mode
+  /// Servers with a grace period take the token again for this long; a replay then comes at once, or not at all.
+  package var within: Instant.Span?
+
+  package init(mode: Mode = .once, within: Instant.Span? = nil) {
+    self.mode = mode
+    self.within = within
+  }
+
+  /// The last safe moment for a replay is this long before the access token expires: time for one request.
+  package static let lastMoment = Instant.Span.seconds(30)
+  /// A short token's last moment: this part of what is left.
+  package static let lastMomentDivisor: Int64 = 4
+
+  /// When the token may be sent again; nil: not by ourselves.
+  /// - Parameters:
+  ///   - expiresAt: of the access token at hand, which is served on meanwhile.
+  ///   - soon: when a failure without consequences would be repeated.
+  package func next(_ token: RefreshTokenFacts, expiresAt: Instant?, soon: Instant) -> Instant? {
+    guard mode == .once else { return nil }
+    switch token.rotation {
+    case .kept: return soon
+    case .unknown, .rotated: break
+    }
+    guard token.lostReplies <= 1 else { return nil }
+    if let within, let lostAt = token.lostAt { return soon <= lostAt + within ? soon : nil }
+    guard token.rotation == .rotated, let expiresAt, expiresAt > soon else { return soon }
+    let left = (expiresAt - soon).milliseconds
+    let margin = min(Self.lastMoment.milliseconds, left / Self.lastMomentDivisor)
+    return expiresAt - Instant.Span(milliseconds: margin)
   }
 }
 

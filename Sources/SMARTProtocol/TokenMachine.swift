@@ -1,66 +1,6 @@
 /// Steps one grant through its refreshes. Pure: events in, actions out; the caller brings time and chance, and makes
 /// each action true before it reports the next event.
 
-/// What is known of a grant from its record: all that the machine decides by.
-package struct GrantFacts: Sendable, Equatable {
-  /// Where the grant stands between two attempts; what is stored.
-  package enum Standing: Sendable, Equatable {
-    /// Never had a token. Can become: valid, failing, refused.
-    case new
-    /// Has a token, valid or expired by the clock. Can become: valid, failing, refused, dead.
-    case valid
-    /// The last attempt failed without a verdict; a token may still be there. Can become: valid, failing, refused, dead.
-    case failing
-    /// The server refuses the client or the request: the configuration must change. Can become: valid, failing.
-    case refused
-    /// The server ended the grant in so many words. Can become: valid, by a new login.
-    case dead
-  }
-
-  /// The times of the token at hand.
-  package struct Token: Sendable, Equatable {
-    package var obtainedAt: Instant
-    package var expiresAt: Instant
-    package var lifetime: Instant.Span
-    package init(obtainedAt: Instant, expiresAt: Instant, lifetime: Instant.Span) {
-      self.obtainedAt = obtainedAt
-      self.expiresAt = expiresAt
-      self.lifetime = lifetime
-    }
-  }
-
-  package var generation: UInt64
-  package var standing: Standing
-  package var token: Token?
-  /// Failures in a row.
-  package var failures: Int
-  /// When the next attempt may be made on our own account.
-  package var nextAttemptAt: Instant?
-
-  package init(
-    generation: UInt64, standing: Standing, token: Token? = nil, failures: Int = 0, nextAttemptAt: Instant? = nil
-  ) {
-    self.generation = generation
-    self.standing = standing
-    self.token = token
-    self.failures = failures
-    self.nextAttemptAt = nextAttemptAt
-  }
-
-  package func remaining(at now: Instant) -> Instant.Span { token.map { $0.expiresAt - now } ?? .zero }
-}
-
-/// How an attempt ended, as far as the machine cares. The engine keeps the words and the token.
-package enum AttemptResult: Sendable, Equatable {
-  /// A token that lives this long from the moment the request was sent.
-  case granted(lifetime: Instant.Span, sentAt: Instant)
-  case grantDead
-  case clientRefused
-  case throttled(retryAfter: Instant.Span?)
-  /// Server trouble, network or a garbled answer: nothing was said of the grant.
-  case trouble(retryAfter: Instant.Span?)
-}
-
 package struct TokenMachine: Sendable {
   package enum Action: Sendable, Equatable {
     /// Commit the in-flight record, then report `inFlightRecorded` or `recordingFailed`.
@@ -131,14 +71,21 @@ package struct TokenMachine: Sendable {
   /// When to look at this grant again, from its facts alone.
   /// - Parameter chance: 0 up to 1.
   package static func due(facts: GrantFacts, policy: RefreshPolicy, now: Instant, chance: Double) -> Instant? {
+    let keepsAlive: Bool
+    switch facts.renewal {
+    case .login: return nil
+    case .client: keepsAlive = false
+    case .refreshToken: keepsAlive = true
+    }
     switch facts.standing {
-    case .dead: return nil
-    case .refused, .failing: return policy.mode == .onDemand ? nil : facts.nextAttemptAt ?? now
+    case .dead, .unsure: return nil
+    case .refused, .failing: return policy.mode == .onDemand && !keepsAlive ? nil : facts.nextAttemptAt ?? now
     case .new: return policy.mode == .onDemand ? nil : now
     case .valid:
       guard let token = facts.token else { return policy.mode == .onDemand ? nil : now }
       return policy.due(
-        obtainedAt: token.obtainedAt, expiresAt: token.expiresAt, lifetime: token.lifetime, chance: chance)
+        obtainedAt: token.obtainedAt, expiresAt: token.expiresAt, lifetime: token.lifetime, keepsAlive: keepsAlive,
+        chance: chance)
     }
   }
 
@@ -156,11 +103,13 @@ package struct TokenMachine: Sendable {
     }
     switch facts.standing {
     case .dead: return (.dead, [])
+    case .unsure where !forced: return (.dead, [])
     case .refused where !forced: return (.refused, [])
     case .failing where !forced:
       if let next = facts.nextAttemptAt, next > now { return (.backingOff(until: next), []) }
-    case .new, .valid, .refused, .failing: break
+    case .new, .valid, .refused, .failing, .unsure: break
     }
+    guard facts.renewal != .login else { return (.dead, []) }
     if forced, let token = facts.token, token.expiresAt > now, facts.standing == .valid {
       let earliest = policy.earliest(obtainedAt: token.obtainedAt, lifetime: token.lifetime)
       if now < earliest { return (.backingOff(until: earliest), []) }
@@ -222,7 +171,11 @@ package struct TokenMachine: Sendable {
     var next = facts
     next.generation += 1
     switch result {
-    case .granted(let lifetime, let sentAt):
+    case .granted(let lifetime, let sentAt, let rotated):
+      if case .refreshToken(var token) = next.renewal {
+        token.answered(rotated: rotated)
+        next.renewal = .refreshToken(token)
+      }
       next.standing = .valid
       next.failures = 0
       next.nextAttemptAt = nil
@@ -242,9 +195,29 @@ package struct TokenMachine: Sendable {
       next.failures += 1
       next.nextAttemptAt =
         now + Backoff.serverTrouble.delay(failures: next.failures, retryAfter: retryAfter, chance: chance)
+    case .replyLost(let sentAt, let retryAfter):
+      next = Self.replyLost(next, sentAt: sentAt, retryAfter: retryAfter, policy: policy, now: now, chance: chance)
     }
     step = .storing(next)
     return [.commit(next)]
+  }
+
+  /// What a request without an answer means for a grant: also for one that a killed process had under way.
+  package static func replyLost(
+    _ facts: GrantFacts, sentAt: Instant, retryAfter: Instant.Span?, policy: RefreshPolicy, now: Instant, chance: Double
+  ) -> GrantFacts {
+    var next = facts
+    next.failures += 1
+    next.standing = .failing
+    let soon = now + Backoff.serverTrouble.delay(failures: next.failures, retryAfter: retryAfter, chance: chance)
+    next.nextAttemptAt = soon
+    guard case .refreshToken(var token) = next.renewal else { return next }
+    token.lostReplies += 1
+    token.lostAt = sentAt
+    next.renewal = .refreshToken(token)
+    next.nextAttemptAt = policy.replay.next(token, expiresAt: next.token?.expiresAt, soon: soon)
+    if next.nextAttemptAt == nil { next.standing = .unsure }
+    return next
   }
 
   package mutating func committed(at now: Instant, chance: Double) -> [Action] {
@@ -254,7 +227,7 @@ package struct TokenMachine: Sendable {
     let answer: Answer
     switch next.standing {
     case .valid, .new: answer = .served
-    case .failing, .refused, .dead: answer = .failed(retryAt: next.nextAttemptAt)
+    case .failing, .refused, .unsure, .dead: answer = .failed(retryAt: next.nextAttemptAt)
     }
     return [.answerWaiters(answer), .schedule(Self.due(facts: next, policy: policy, now: now, chance: chance))]
   }

@@ -39,7 +39,10 @@ package struct Exchange: Sendable {
 
   /// Walks through the discovery documents until what is needed is known.
   /// - Returns: the machine at its end, and the first failure to reach the server at all.
-  func discover(_ connection: ConnectionRecord, askAnyway: Bool) async -> (Discovery, HTTPFailure?)? {
+  /// - Parameter needed: nil: what this connection's tokens need.
+  func discover(_ connection: ConnectionRecord, askAnyway: Bool, needed: Set<EndpointRole>? = nil) async -> (
+    Discovery, HTTPFailure?
+  )? {
     let insecure = settings.current.allowInsecureLoopback
     guard let base = try? FHIRBaseURL(connection.baseURL, allowInsecureLoopback: insecure) else { return nil }
     var configured: Discovery.ConfiguredEndpoints = [:]
@@ -53,7 +56,8 @@ package struct Exchange: Sendable {
     }
     var discovery = Discovery(
       base: base, allowInsecureLoopback: insecure, issuer: fields.issuer, configured: configured,
-      needed: connection.usesTokens ? [.token] : [], askAnyway: askAnyway)
+      needed: needed ?? (connection.usesLogins ? [.authorization, .token] : connection.usesTokens ? [.token] : []),
+      askAnyway: askAnyway)
     var failure: HTTPFailure?
     var answered = false
     while let next = discovery.next {
@@ -81,6 +85,10 @@ extension DiscoveryRecord {
     }
     self.init(
       fhirBaseURL: baseURL, endpoints: endpoints, findings: found.findings.map(\.description), discoveredAt: time)
+    issuer = found.issuer?.url
+    answersWithIssuer = found.answersWithIssuer
+    capabilities = found.capabilities
+    signingAlgorithms = found.signingAlgorithms
   }
 }
 

@@ -29,19 +29,27 @@ package struct ConnectionRecord: Codable, Sendable, Equatable {
 
   /// Whether tokens are obtained at all; an open server has none.
   package var usesTokens: Bool { fields.authMethod != AuthMethod.none.rawValue }
+
+  package var usesLogins: Bool { fields.authMethod == AuthMethod.authorizationCode.rawValue }
+
+  /// How a grant without a login begins.
+  package var firstRenewal: GrantRecord.Renewal { usesLogins ? .login : .client }
 }
 
-/// `auth_method`, as far as this version goes.
+/// `auth_method`.
 package enum AuthMethod: String, Sendable, CaseIterable {
   case none
   case clientCredentials = "client_credentials"
+  /// People log in by browser; their grants are renewed with refresh tokens.
+  case authorizationCode = "authorization_code"
 }
 
-/// `client_authentication`, as far as this version goes.
+/// `client_authentication`.
 package enum ClientAuthenticationMethod: String, Sendable, CaseIterable {
   case none
   case clientSecretBasic = "client_secret_basic"
   case clientSecretPost = "client_secret_post"
+  case privateKeyJWT = "private_key_jwt"
 }
 
 /// What discovery found, kept until it is older than the capability lifetime or the endpoint turns out to be gone.
@@ -52,6 +60,11 @@ package struct DiscoveryRecord: Codable, Sendable, Equatable {
   package var endpoints: [String: Endpoint]
   package var findings: [String]
   package var discoveredAt: Timestamp
+  package var issuer: String?
+  /// Answers to authorization requests name the issuer (RFC 9207).
+  package var answersWithIssuer: Bool?
+  package var capabilities: [String]?
+  package var signingAlgorithms: [String]?
 
   package init(fhirBaseURL: String, endpoints: [String: Endpoint], findings: [String], discoveredAt: Timestamp) {
     self.fhirBaseURL = fhirBaseURL

@@ -17,11 +17,30 @@ package struct GrantRecord: Sendable, Equatable {
   package var scope: String?
   package var missingScope: [String] = []
   package var lastError: LastError?
+  package var renewal: Renewal
+  package var rotation = RefreshTokenFacts.Rotation.unknown
+  package var lostReplies = 0
+  package var lostAt: Moment?
+  /// What was asked for at the login; nil: the connection's scope.
+  package var requestedScope: String?
+  /// Launch context and `fhirUser`, as the members of a JSON object with its braces. Empty: none.
+  package var context: [UInt8] = []
+  /// Some servers refuse a refresh with `scope`, others one without.
+  package var sendsScope = false
+  /// The other way was tried as well.
+  package var scopeWasFlipped = false
+  package var authorizedAt: Timestamp?
 
-  package init(connection: ConnectionID, subject: String, standing: GrantFacts.Standing = .new) {
+  /// How a new token is come by; the raw value is stored.
+  package enum Renewal: UInt8, Sendable { case client = 0, refreshToken = 1, login = 2 }
+
+  package init(
+    connection: ConnectionID, subject: String, standing: GrantFacts.Standing = .new, renewal: Renewal = .client
+  ) {
     self.connection = connection
     self.subject = subject
     self.standing = standing
+    self.renewal = renewal
   }
 
   /// The machine's view of the record on the present timeline.
@@ -36,8 +55,18 @@ package struct GrantRecord: Sendable, Equatable {
       }
     }
     return GrantFacts(
-      generation: generation, standing: standing, token: token, failures: failures,
+      generation: generation, standing: standing, renewal: renewalFacts(on: clock), token: token, failures: failures,
       nextAttemptAt: nextAttemptAt?.instant(on: clock))
+  }
+
+  private func renewalFacts(on clock: some Clock) -> GrantFacts.Renewal {
+    switch renewal {
+    case .client: .client
+    case .login: .login
+    case .refreshToken:
+      .refreshToken(
+        RefreshTokenFacts(rotation: rotation, lostReplies: lostReplies, lostAt: lostAt?.instant(on: clock)))
+    }
   }
 
   /// Takes over what the machine decided.
@@ -48,6 +77,15 @@ package struct GrantRecord: Sendable, Equatable {
     lifetime = facts.token?.lifetime ?? .zero
     failures = facts.failures
     nextAttemptAt = facts.nextAttemptAt.map { Moment($0, on: clock) }
+    switch facts.renewal {
+    case .client: renewal = .client
+    case .login: renewal = .login
+    case .refreshToken(let token):
+      renewal = .refreshToken
+      rotation = token.rotation
+      lostReplies = token.lostReplies
+      lostAt = token.lostAt.map { Moment($0, on: clock) }
+    }
   }
 }
 
@@ -57,6 +95,9 @@ extension GrantRecord {
     static let expiresAt: UInt8 = 5, lifetime: UInt8 = 6, failures: UInt8 = 7, nextAttemptAt: UInt8 = 8
     static let scope: UInt8 = 9, missingScope: UInt8 = 10, errorCode: UInt8 = 11, errorMessage: UInt8 = 12
     static let errorAt: UInt8 = 13, errorAttempts: UInt8 = 14
+    static let renewal: UInt8 = 15, rotation: UInt8 = 16, lostReplies: UInt8 = 17, lostAt: UInt8 = 18
+    static let requestedScope: UInt8 = 19, context: UInt8 = 20, sendsScope: UInt8 = 21, scopeWasFlipped: UInt8 = 22
+    static let authorizedAt: UInt8 = 23
   }
 
   package var encoded: [UInt8] {
@@ -77,6 +118,15 @@ extension GrantRecord {
       out.put(Tag.errorAt, lastError.at.milliseconds)
       out.put(Tag.errorAttempts, UInt64(lastError.attempts))
     }
+    if renewal != .client { out.put(Tag.renewal, [renewal.rawValue]) }
+    if rotation != .unknown { out.put(Tag.rotation, [rotation.rawValue]) }
+    if lostReplies > 0 { out.put(Tag.lostReplies, UInt64(lostReplies)) }
+    if let lostAt { out.put(Tag.lostAt, lostAt.bytes) }
+    if let requestedScope { out.put(Tag.requestedScope, requestedScope) }
+    if !context.isEmpty { out.put(Tag.context, context) }
+    if sendsScope { out.put(Tag.sendsScope, [1]) }
+    if scopeWasFlipped { out.put(Tag.scopeWasFlipped, [1]) }
+    if let authorizedAt { out.put(Tag.authorizedAt, authorizedAt.milliseconds) }
     return out.bytes
   }
 
@@ -89,6 +139,15 @@ extension GrantRecord {
     expiresAt = Moment(fields.bytes(Tag.expiresAt))
     lifetime = Instant.Span(milliseconds: fields.signed(Tag.lifetime) ?? 0)
     failures = Int(fields.word(Tag.failures) ?? 0)
+    renewal = try fields.required(Renewal(rawValue: fields.bytes(Tag.renewal)?.first ?? 0), "renewal")
+    rotation = RefreshTokenFacts.Rotation(rawValue: fields.bytes(Tag.rotation)?.first ?? 0) ?? .unknown
+    lostReplies = Int(fields.word(Tag.lostReplies) ?? 0)
+    lostAt = Moment(fields.bytes(Tag.lostAt))
+    requestedScope = fields.text(Tag.requestedScope)
+    context = fields.bytes(Tag.context) ?? []
+    sendsScope = fields.bytes(Tag.sendsScope) == [1]
+    scopeWasFlipped = fields.bytes(Tag.scopeWasFlipped) == [1]
+    authorizedAt = fields.signed(Tag.authorizedAt).map { Timestamp(milliseconds: $0) }
     nextAttemptAt = Moment(fields.bytes(Tag.nextAttemptAt))
     scope = fields.text(Tag.scope)
     missingScope = fields.text(Tag.missingScope)?.split(separator: " ").map(String.init) ?? []
@@ -109,6 +168,7 @@ extension GrantFacts.Standing {
     case .failing: 3
     case .refused: 4
     case .dead: 5
+    case .unsure: 6
     }
   }
   fileprivate init?(code: UInt8) {
@@ -118,37 +178,8 @@ extension GrantFacts.Standing {
     case 3: self = .failing
     case 4: self = .refused
     case 5: self = .dead
+    case 6: self = .unsure
     default: return nil
     }
-  }
-}
-
-/// The record of the table `inflight`: a token request may be out. Written before the request, gone with its outcome.
-package struct InFlightRecord: Sendable, Equatable {
-  package static let recordVersion: UInt8 = 1
-  package var generation: Generation
-  package var sentAt: Moment
-  /// Keyed hash of the refresh token that is about to be used; nil where the request uses none.
-  package var fingerprint: KeyedHash?
-
-  package init(generation: Generation, sentAt: Moment, fingerprint: KeyedHash?) {
-    self.generation = generation
-    self.sentAt = sentAt
-    self.fingerprint = fingerprint
-  }
-
-  package var encoded: [UInt8] {
-    var out = RecordWriter()
-    out.put(1, generation)
-    out.put(2, sentAt.bytes)
-    if let fingerprint { out.put(3, fingerprint.bytes) }
-    return out.bytes
-  }
-
-  package init(_ bytes: UnsafeRawBufferPointer) throws(RecordMalformed) {
-    let fields = try RecordReader(bytes)
-    generation = try fields.required(fields.word(1), "generation")
-    sentAt = try fields.required(Moment(fields.bytes(2)), "sentAt")
-    fingerprint = fields.bytes(3).flatMap { KeyedHash(bytes: $0) }
   }
 }

@@ -35,6 +35,7 @@ package struct Ledger: Sendable {
   package static func discoveryAddress(_ id: ConnectionID) -> RecordAddress { RecordAddress(.capabilities, id.bytes) }
   package static func grantAddress(_ key: GrantKey) -> RecordAddress { RecordAddress(.grants, key.bytes) }
   package static func tokenAddress(_ key: GrantKey) -> RecordAddress { RecordAddress(.tokens, key.bytes) }
+  package static func refreshAddress(_ key: GrantKey) -> RecordAddress { RecordAddress(.refresh, key.bytes) }
   package static func inFlightAddress(_ key: GrantKey) -> RecordAddress { RecordAddress(.inflight, key.bytes) }
 
   // MARK: reading
@@ -156,12 +157,12 @@ package struct Ledger: Sendable {
 
   // MARK: opening
 
-  private func json<R: Decodable>(at address: RecordAddress, _ version: UInt8) throws(LedgerError) -> Versioned<R>? {
+  func json<R: Decodable>(at address: RecordAddress, _ version: UInt8) throws(LedgerError) -> Versioned<R>? {
     guard let value = try value(at: address) else { return nil }
     return try json(value, at: address, version)
   }
 
-  private func json<R: Decodable>(_ value: [UInt8], at address: RecordAddress, _ version: UInt8) throws(LedgerError)
+  func json<R: Decodable>(_ value: [UInt8], at address: RecordAddress, _ version: UInt8) throws(LedgerError)
     -> Versioned<R>
   {
     let decoded: Versioned<R>? = try open(value, at: address, version) { (header, bytes) in
@@ -175,14 +176,14 @@ package struct Ledger: Sendable {
     do { return try store.value(at: address) } catch { throw .store(error) }
   }
 
-  private func open<R>(
+  func open<R>(
     at address: RecordAddress, _ version: UInt8, _ body: (SealedHeader, UnsafeRawBufferPointer) -> R
   ) throws(LedgerError) -> R? {
     guard let value = try value(at: address) else { return nil }
     return try open(value, at: address, version, body)
   }
 
-  private func open<R>(
+  func open<R>(
     _ value: [UInt8], at address: RecordAddress, _ version: UInt8,
     _ body: (SealedHeader, UnsafeRawBufferPointer) -> R
   ) throws(LedgerError) -> R {
@@ -196,7 +197,7 @@ package struct Ledger: Sendable {
     } catch { throw .vault(error) }
   }
 
-  private static func unwrap<R>(_ result: Result<R, RecordMalformed>, at address: RecordAddress) throws(LedgerError)
+  static func unwrap<R>(_ result: Result<R, RecordMalformed>, at address: RecordAddress) throws(LedgerError)
     -> R
   {
     do { return try result.get() } catch {

@@ -11,12 +11,47 @@ package struct GrantedToken: Sendable {
   package var members: [UInt8]
   package var scope: String?
   package var missingScope: [String]
+  /// What the answer brought; nil: the one in force stays. Secret: wiped once it is sealed.
+  package var refreshToken: [UInt8]?
+  /// It is another one than was sent.
+  package var rotated = false
+  /// Launch context, merged with what was known: a JSON object.
+  package var context: [UInt8] = []
   package init(sentAt: Instant, lifetime: Instant.Span, members: [UInt8], scope: String?, missingScope: [String]) {
     self.sentAt = sentAt
     self.lifetime = lifetime
     self.members = members
     self.scope = scope
     self.missingScope = missingScope
+  }
+
+  package mutating func wipe() {
+    SMARTProtocol.wipe(&members)
+    if var token = refreshToken.take() { SMARTProtocol.wipe(&token) }
+  }
+}
+
+/// What a token is asked for with.
+package struct TokenAsk: Sendable {
+  package enum Kind: Sendable {
+    case clientCredentials
+    /// With the refresh token in force.
+    case refresh(GrantKey, GrantRecord)
+    /// With the code that the browser brought back.
+    case code(SharedSecret, PendingAuthorization)
+  }
+  /// nil: a connection that is not saved (`connection.test`); then `secret` brings its client secret.
+  package var id: ConnectionID?
+  package var connection: ConnectionRecord
+  package var secret: SharedSecret?
+  package var kind: Kind
+  package init(
+    _ id: ConnectionID?, _ connection: ConnectionRecord, _ kind: Kind = .clientCredentials, secret: SharedSecret? = nil
+  ) {
+    self.id = id
+    self.connection = connection
+    self.kind = kind
+    self.secret = secret
   }
 }
 
@@ -29,6 +64,8 @@ package struct TokenAttempt: Sendable {
   package var outcome: Outcome
   /// Discovery that this attempt had to make, to be kept; nil: none was made.
   package var discovery: DiscoveryRecord?
+  /// The server wants `scope` in a refresh, or wants none: the next one is asked the other way.
+  package var flipsScope = false
   package init(_ outcome: Outcome, discovery: DiscoveryRecord? = nil) {
     self.outcome = outcome
     self.discovery = discovery
@@ -39,9 +76,8 @@ package protocol TokenSource: Sendable {
   /// What requests of different grants share: the token endpoint where it is known, else the FHIR base URL.
   func endpointKey(of id: ConnectionID, _ connection: ConnectionRecord) -> String
 
-  /// Ends before a deadline of its own. `connection` may be one that is not saved (`connection.test`): then `secret`
-  /// brings its client secret.
-  func obtain(_ id: ConnectionID?, _ connection: ConnectionRecord, secret: SharedSecret?) async -> TokenAttempt
+  /// Ends before a deadline of its own.
+  func obtain(_ ask: TokenAsk) async -> TokenAttempt
 }
 
 /// Where the engine puts deadlines. Calls take effect in the order they are made.

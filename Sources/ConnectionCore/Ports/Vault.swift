@@ -58,6 +58,7 @@ package enum HashPurpose: UInt8, Sendable {
   case connectionName = 1
   case subject = 2
   case tokenFingerprint = 3
+  case authorizationState = 4
 }
 
 package protocol Vault: Sendable {
@@ -73,6 +74,9 @@ package protocol Vault: Sendable {
   ) throws(VaultError) -> R
 
   func hash(_ purpose: HashPurpose, _ bytes: [UInt8]) -> KeyedHash
+
+  /// SHA-256, without a key: for PKCE.
+  func sha256(_ bytes: [UInt8]) -> [UInt8]
 
   /// Locked memory of its own for `count` bytes; `fill` writes them.
   func makeSecret(count: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) -> SecretBytes
