@@ -5,9 +5,9 @@ public struct ConnectionFields: ControlParameters, Hashable {
   public var connectionName: String?
   /// Normalized once: scheme and host in lower case, no default port, no trailing slash.
   public var fhirBaseURL: String?
-  /// `none` (an open server) or `client_credentials`.
+  /// `none` (an open server), `client_credentials` or `authorization_code`.
   public var authMethod: String?
-  /// `client_secret_basic`, `client_secret_post` or `none`.
+  /// `client_secret_basic`, `client_secret_post`, `private_key_jwt` or `none`.
   public var clientAuthentication: String?
   public var clientID: String?
   /// Write-only.
@@ -21,6 +21,14 @@ public struct ConnectionFields: ControlParameters, Hashable {
   public var aud: String?
   /// How `client_secret_basic` encodes id and secret: `rfc6749` (form-urlencoded first) or `raw`.
   public var basicEncoding: String?
+  /// Where the server sends browsers after a login, byte for byte as registered there.
+  public var redirectURI: String?
+  /// `S256`, or `none` for a server that refuses PKCE.
+  public var pkce: String?
+  /// `ES384`, `RS384`, `ES256` or `RS256`: what client assertions are signed with.
+  public var signingAlgorithm: String?
+  /// Sends `client_id` in the body of token requests also beside another client authentication.
+  public var sendsClientID: Bool?
   /// More parameters for the token request.
   public var extraParameters: [String: String]?
   /// More headers for every request to this server.
@@ -50,6 +58,10 @@ public struct ConnectionFields: ControlParameters, Hashable {
     case revocationURL = "revocation_url"
     case introspectionURL = "introspection_url"
     case basicEncoding = "basic_encoding"
+    case redirectURI = "redirect_uri"
+    case pkce
+    case signingAlgorithm = "signing_algorithm"
+    case sendsClientID = "sends_client_id"
     case extraParameters = "extra_parameters"
     case extraHeaders = "extra_headers"
     case caFile = "ca_file"
@@ -68,13 +80,27 @@ public struct RefreshFields: Codable, Sendable, Hashable {
   public var marginSeconds: Double?
   /// Never refresh more often than this, unless the token lives shorter. 1 to 86400.
   public var minIntervalSeconds: Double?
-  public init(mode: String? = nil, marginSeconds: Double? = nil, minIntervalSeconds: Double? = nil) {
+  /// After a refresh whose reply was lost: `once` sends the refresh token once more, `never` does not.
+  public var replay: String?
+  /// The server's grace period: it takes a refresh token again for this long. 1 to 86400.
+  public var replayWithinSeconds: Double?
+  /// With `on_demand`: a grant that nobody asks for is refreshed this often all the same. 3600 to 7776000.
+  public var keepAliveSeconds: Double?
+  public init(
+    mode: String? = nil, marginSeconds: Double? = nil, minIntervalSeconds: Double? = nil, replay: String? = nil,
+    replayWithinSeconds: Double? = nil, keepAliveSeconds: Double? = nil
+  ) {
     self.mode = mode
     self.marginSeconds = marginSeconds
     self.minIntervalSeconds = minIntervalSeconds
+    self.replay = replay
+    self.replayWithinSeconds = replayWithinSeconds
+    self.keepAliveSeconds = keepAliveSeconds
   }
   enum CodingKeys: String, ListedCodingKey {
-    case mode
+    case mode, replay
+    case replayWithinSeconds = "replay_within_seconds"
+    case keepAliveSeconds = "keep_alive_seconds"
     case marginSeconds = "margin_seconds"
     case minIntervalSeconds = "min_interval_seconds"
   }

@@ -18,6 +18,8 @@ package struct ConnectionValidator: Sendable {
     package static let entries = 64
     package static let entryBytes = 4096
     package static let secondsMax: Double = 86400
+    /// 90 days: no server keeps an unused refresh token longer.
+    package static let keepAliveMax: Double = 7_776_000
     /// The health loop does not probe a server more often than this.
     package static let healthIntervalMin: Double = 10
   }
@@ -133,22 +135,50 @@ package struct ConnectionValidator: Sendable {
       if draft.fields.clientSecret != nil {
         draft.refuse("client_secret", "is not used with auth_method none")
       }
-    case .clientCredentials:
-      if draft.fields.clientID == nil { draft.refuse("client_id", "is required for auth_method client_credentials") }
+    case .clientCredentials, .authorizationCode:
+      if draft.fields.clientID == nil {
+        draft.refuse("client_id", "is required for auth_method \(method.rawValue)")
+      }
       let fallback: ClientAuthenticationMethod = secretKnown ? .clientSecretBasic : .none
       let text = draft.fields.clientAuthentication ?? fallback.rawValue
       draft.fields.clientAuthentication = text
       guard let authentication = ClientAuthenticationMethod(rawValue: text) else { return }
       switch authentication {
-      case .none: break
+      case .none, .privateKeyJWT: break
       case .clientSecretBasic, .clientSecretPost:
         if !secretKnown { draft.refuse("client_secret", "is required for client_authentication \(text)") }
       }
     }
+    checkLogin(&draft, method)
     for problem in ScopeSet.problems(in: draft.fields.scope ?? "") { draft.refuse("scope", problem) }
     for problem in TokenRequest.problems(in: draft.fields.extraParameters ?? [:]) {
       draft.refuse(problem.field, problem.sentence)
     }
+  }
+
+  private func checkLogin(_ draft: inout Draft, _ method: AuthMethod) {
+    if let pkce = draft.fields.pkce, !["S256", "none"].contains(pkce) {
+      draft.refuse("pkce", Self.oneOf(["S256", "none"], not: pkce))
+    }
+    if let algorithm = draft.fields.signingAlgorithm, !Self.signingAlgorithms.contains(algorithm) {
+      draft.refuse("signing_algorithm", Self.oneOf(Self.signingAlgorithms, not: algorithm))
+    }
+    if let problem = draft.fields.redirectURI.flatMap(Self.redirectProblem) { draft.refuse("redirect_uri", problem) }
+    guard method == .authorizationCode else { return }
+    // R3.10 asks for a scope of backend services; of people too: a login for nothing in particular grants nothing.
+    if draft.fields.scope == nil { draft.refuse("scope", "is required for auth_method authorization_code") }
+  }
+
+  static let signingAlgorithms = ["ES384", "RS384", "ES256", "RS256"]
+
+  /// R4.03: a full URI, https or loopback, without a fragment (RFC 6749 section 3.1.2).
+  package static func redirectProblem(_ text: String) -> String? {
+    guard text.utf8.count <= Limit.urlBytes else { return "is longer than \(Limit.urlBytes) bytes" }
+    guard !text.utf8.contains(UInt8(ascii: "#")) else { return "may not have a fragment" }
+    do {
+      _ = try EndpointURL(text, allowInsecureLoopback: true)
+      return nil
+    } catch { return "must be https, or http to a loopback address: it \(error.sentence)" }
   }
 
   private func checkTransport(_ draft: inout Draft) {
@@ -198,6 +228,11 @@ package struct ConnectionValidator: Sendable {
       }
       range(&draft, "refresh.margin_seconds", refresh.marginSeconds, 1...Limit.secondsMax)
       range(&draft, "refresh.min_interval_seconds", refresh.minIntervalSeconds, 1...Limit.secondsMax)
+      if let replay = refresh.replay, ReplayPolicy.Mode(rawValue: replay) == nil {
+        draft.refuse("refresh.replay", Self.oneOf(ReplayPolicy.Mode.allCases.map(\.rawValue), not: replay))
+      }
+      range(&draft, "refresh.replay_within_seconds", refresh.replayWithinSeconds, 1...Limit.secondsMax)
+      range(&draft, "refresh.keep_alive_seconds", refresh.keepAliveSeconds, 3600...Limit.keepAliveMax)
     }
     range(
       &draft, "health.interval_seconds", draft.fields.health?.intervalSeconds,
@@ -252,8 +287,8 @@ extension ConnectionFields {
   private static var texts: [WritableKeyPath<ConnectionFields, String?>] {
     [
       \.connectionName, \.fhirBaseURL, \.authMethod, \.clientAuthentication, \.clientID, \.clientSecret, \.authURL,
-      \.tokenURL, \.issuer, \.revocationURL, \.introspectionURL, \.scope, \.aud, \.basicEncoding, \.caFile, \.proxy,
-      \.fhirVersion, \.additionalNotes,
+      \.tokenURL, \.issuer, \.revocationURL, \.introspectionURL, \.scope, \.aud, \.basicEncoding, \.redirectURI, \.pkce,
+      \.signingAlgorithm, \.caFile, \.proxy, \.fhirVersion, \.additionalNotes,
     ]
   }
 
@@ -274,6 +309,7 @@ extension ConnectionFields {
     fields.extraHeaders = changes.extraHeaders ?? fields.extraHeaders
     fields.allowedOrigins = changes.allowedOrigins ?? fields.allowedOrigins
     fields.labels = changes.labels ?? fields.labels
+    fields.sendsClientID = changes.sendsClientID ?? fields.sendsClientID
     fields.refresh = changes.refresh ?? fields.refresh
     fields.health = changes.health ?? fields.health
     return fields
@@ -281,6 +317,11 @@ extension ConnectionFields {
 
   /// Whether a token obtained under `other` is still right for these fields.
   package func needsNewToken(since other: ConnectionFields) -> Bool {
+    // A person's login stays good whatever will be asked for at the next one.
+    if authMethod == AuthMethod.authorizationCode.rawValue, authMethod == other.authMethod {
+      let deciding: [KeyPath<ConnectionFields, String?>] = [\.fhirBaseURL, \.clientID, \.tokenURL, \.issuer]
+      return deciding.contains { self[keyPath: $0] != other[keyPath: $0] }
+    }
     let deciding: [KeyPath<ConnectionFields, String?>] = [
       \.fhirBaseURL, \.authMethod, \.clientID, \.tokenURL, \.issuer, \.scope, \.aud,
     ]
@@ -290,7 +331,8 @@ extension ConnectionFields {
   /// Whether a refusal under `other` says nothing about these fields.
   package func deservesNewAttempt(since other: ConnectionFields) -> Bool {
     needsNewToken(since: other) || clientAuthentication != other.clientAuthentication
-      || basicEncoding != other.basicEncoding || caFile != other.caFile || proxy != other.proxy
+      || basicEncoding != other.basicEncoding || signingAlgorithm != other.signingAlgorithm
+      || sendsClientID != other.sendsClientID || caFile != other.caFile || proxy != other.proxy
       || extraHeaders != other.extraHeaders
   }
 }

@@ -22,7 +22,7 @@ extension Engine {
       writes.append(ledger.put(Ledger.secretAddress(id), Array(secret.utf8), 1, 1))
     }
     if record.usesTokens {
-      let grant = GrantRecord(connection: id, subject: "")
+      let grant = GrantRecord(connection: id, subject: "", renewal: record.firstRenewal)
       writes.append(ledger.put(Ledger.grantAddress(key), grant.encoded, GrantRecord.recordVersion, 1))
     }
     do {
@@ -32,6 +32,7 @@ extension Engine {
     book.bumpEpoch()
     log.record(.notice, "connection created", [.event: "connection_created", .connection: record.id, .name: name])
     if record.usesTokens { scheduler.schedule(key, at: firstLook(of: record)) }
+    if record.fields.pkce == "none" { tellOptOut(record) }
     return id
   }
 
@@ -47,7 +48,18 @@ extension Engine {
     return ControlError(error)
   }
 
+  /// R4.07: PKCE is left out only where an operator says so, and everybody can see who was told.
+  private func tellOptOut(_ record: ConnectionRecord) {
+    log.record(
+      .warning, "logins of this connection go without PKCE",
+      [
+        .event: "pkce_disabled", .connection: record.id, .name: record.name,
+        .cure: "fhirctl connection update '\(record.name)' --pkce S256, as soon as the server takes it",
+      ])
+  }
+
   private func firstLook(of record: ConnectionRecord) -> Instant? {
+    if record.usesLogins { return nil }
     switch policy(of: record).mode {
     case .ahead: clock.now()
     case .onDemand: nil
@@ -89,7 +101,12 @@ extension Engine {
     if fields.fhirBaseURL != old.record.fields.fhirBaseURL || fields.issuer != old.record.fields.issuer {
       batch.writes.append(.delete(Ledger.discoveryAddress(id)))
     }
-    let (key, effect) = try renewGrant(id, old.record, record, fields.clientSecret != nil, &batch)
+    let key = ledger.grantKey(id, subject: "")
+    let dropsAll = record.fields.needsNewToken(since: old.record.fields) || !record.usesTokens
+    let effect =
+      dropsAll
+      ? try dropGrants(id, record, &batch)
+      : try renewGrant(key, old.record, record, fields.clientSecret != nil, &batch)
     do {
       try await ledger.commit(batch)
       noteStore(nil)
@@ -102,51 +119,92 @@ extension Engine {
             .generationConflict, "the connection or its grant was changed meanwhile",
             hint: "read it again with fhirctl connection show '\(oldName)', then repeat the change"))
     }
-    supersede(key, ControlError(.generationConflict, "the connection was changed meanwhile", hint: "try again"))
+    if dropsAll {
+      for other in runs.keys where other.connection == id {
+        supersede(other, ControlError(.generationConflict, "the connection was changed meanwhile", hint: "try again"))
+      }
+    }
     book.bumpEpoch()
     log.record(.notice, "connection updated", [.event: "connection_updated", .connection: record.id, .name: newName])
-    scheduler.schedule(key, at: record.usesTokens ? firstLook(of: record) : nil)
+    if record.fields.pkce == "none", old.record.fields.pkce != "none" { tellOptOut(record) }
+    if dropsAll || runs[key] == nil { scheduler.schedule(key, at: nextLook(of: record, key)) }
     return effect
   }
 
-  /// What the change means for the default grant: a token that is no longer right is dropped, an earlier refusal is
-  /// forgotten, everything else stays.
+  /// The tokens were given to another client or by another server: all of them go, in the change's own transaction.
+  private func dropGrants(_ id: ConnectionID, _ new: ConnectionRecord, _ batch: inout RecordBatch)
+    throws(ControlError) -> Effect
+  {
+    var effect = Effect()
+    var after: [UInt8]?
+    do throws(LedgerError) {
+      while true {
+        let page = try ledger.page(of: .grants, prefix: id.bytes, after: after, limit: 1000)
+        for stored in page {
+          guard let grant = try? ledger.grant(in: stored).record, grant.expiresAt != nil else { continue }
+          if new.usesLogins { effect.needingLogin += 1 } else if new.usesTokens { effect.renewed += 1 }
+        }
+        after = page.last?.key
+        if page.count < 1000 { break }
+      }
+    } catch { throw ControlError(error) }
+    batch.writes += [
+      .deletePrefix(.grants, id.bytes), .deletePrefix(.tokens, id.bytes), .deletePrefix(.refresh, id.bytes),
+      .deletePrefix(.inflight, id.bytes),
+    ]
+    if new.usesTokens {
+      let key = ledger.grantKey(id, subject: "")
+      let known = (try? ledger.grant(key)) ?? nil
+      let grant = GrantRecord(connection: id, subject: "", renewal: new.firstRenewal)
+      batch.writes.append(
+        ledger.put(
+          Ledger.grantAddress(key), grant.encoded, GrantRecord.recordVersion, (known?.generation ?? 0) + 1))
+    }
+    return effect
+  }
+
+  /// What a lesser change means for the default grant: the token at hand stays good; what the server said of the old
+  /// configuration no longer counts. A request under way is left alone: its answer may hold a new refresh token.
   private func renewGrant(
-    _ id: ConnectionID, _ old: ConnectionRecord, _ new: ConnectionRecord, _ secretChanged: Bool,
+    _ key: GrantKey, _ old: ConnectionRecord, _ new: ConnectionRecord, _ secretChanged: Bool,
     _ batch: inout RecordBatch
-  ) throws(ControlError) -> (GrantKey, Effect) {
-    let key = ledger.grantKey(id, subject: "")
-    let address = Ledger.grantAddress(key)
+  ) throws(ControlError) -> Effect {
     var effect = Effect()
     let found: Versioned<GrantRecord>?
     do { found = try ledger.grant(key) } catch { throw ControlError(error) }
-    guard new.usesTokens else {
-      if found != nil { batch.writes += [.delete(address), .delete(Ledger.tokenAddress(key))] }
-      return (key, effect)
+    if found?.record.standing == .dead { effect.needingLogin = 1 }
+    guard runs[key] == nil,
+      secretChanged || found == nil || new.fields.deservesNewAttempt(since: old.fields)
+    else { return effect }
+    var grant = found?.record ?? GrantRecord(connection: key.connection, subject: "", renewal: new.firstRenewal)
+    switch grant.standing {
+    // Nothing of the configuration decides over these.
+    case .dead, .unsure: break
+    case .new, .valid, .failing, .refused:
+      // A lost reply is not undone by another certificate.
+      if grant.lostReplies == 0 {
+        grant.standing = grant.expiresAt == nil ? .new : .valid
+        grant.failures = 0
+        grant.nextAttemptAt = nil
+        grant.lastError = nil
+      }
     }
-    let drops = new.fields.needsNewToken(since: old.fields)
-    guard drops || secretChanged || found == nil || new.fields.deservesNewAttempt(since: old.fields) else {
-      return (key, effect)
-    }
-    var grant =
-      drops ? GrantRecord(connection: id, subject: "") : found?.record ?? GrantRecord(connection: id, subject: "")
-    if drops {
-      batch.writes.append(.delete(Ledger.tokenAddress(key)))
-      if found?.record.expiresAt != nil { effect.renewed = 1 }
-    } else {
-      // The token at hand stays good; what the server said of the old configuration no longer counts.
-      if grant.standing != .dead { grant.standing = grant.expiresAt == nil ? .new : .valid }
-      grant.failures = 0
-      grant.nextAttemptAt = nil
-      grant.lastError = nil
-    }
-    if grant.standing == .dead { effect.needingLogin = 1 }
+    let address = Ledger.grantAddress(key)
     batch.conditions.append(.init(address, found?.generation))
     batch.writes += [
       .delete(Ledger.inFlightAddress(key)),
       ledger.put(address, grant.encoded, GrantRecord.recordVersion, (found?.generation ?? 0) + 1),
     ]
-    return (key, effect)
+    return effect
+  }
+
+  /// When the default grant is looked at after a change.
+  private func nextLook(of record: ConnectionRecord, _ key: GrantKey) -> Instant? {
+    guard record.usesTokens else { return nil }
+    guard let grant = (try? ledger.grant(key)) ?? nil else { return firstLook(of: record) }
+    return TokenMachine.due(
+      facts: grant.record.facts(generation: grant.generation, on: clock), policy: policy(of: record), now: clock.now(),
+      chance: chance())
   }
 
   /// Erases the connection and everything that hangs on it.
@@ -171,7 +229,7 @@ extension Engine {
           writes: names.map { .delete($0) } + [
             .delete(address), .delete(Ledger.discoveryAddress(id)),
             .deletePrefix(.grants, id.bytes), .deletePrefix(.tokens, id.bytes), .deletePrefix(.inflight, id.bytes),
-            .deletePrefix(.keys, id.bytes),
+            .deletePrefix(.refresh, id.bytes), .deletePrefix(.keys, id.bytes),
           ]))
       noteStore(nil)
     } catch {
@@ -199,47 +257,5 @@ extension Engine {
       guard page.count == 1000 else { return found }
       after = page.last?.key
     }
-  }
-
-  // MARK: start
-
-  /// Clears what a killed process left under way. A client-credentials request that was lost costs nothing: the grant
-  /// is simply due again.
-  package func recover() async throws(LedgerError) {
-    let left = try ledger.page(of: .inflight, after: nil, limit: Self.recoveryMax)
-    guard !left.isEmpty else { return }
-    try await ledger.commit(RecordBatch(writes: left.map { .delete(RecordAddress(.inflight, $0.key)) }))
-    log.record(
-      .notice, "token requests were under way when the last process ended",
-      [.event: "recovered", .count: "\(left.count)"])
-  }
-
-  /// In-flight records at the most: as many as requests can be under way, with room for several crashes in a row.
-  static var recoveryMax: Int { 10_000 }
-
-  /// Reads one page of grants and puts their deadlines into the planner.
-  /// - Returns: where to go on; nil: that was all.
-  package func loadDeadlines(after key: [UInt8]?, limit: Int) throws(LedgerError) -> [UInt8]? {
-    let page = try ledger.page(of: .grants, after: key, limit: limit)
-    var policies: [ConnectionID: RefreshPolicy] = [:]
-    for stored in page {
-      guard let key = GrantKey(bytes: stored.key) else { continue }
-      do {
-        let grant = try ledger.grant(in: stored)
-        let policy: RefreshPolicy
-        if let known = policies[key.connection] {
-          policy = known
-        } else {
-          guard let connection = try ledger.connection(key.connection) else { continue }
-          policy = self.policy(of: connection.record)
-          policies[key.connection] = policy
-        }
-        let facts = grant.record.facts(generation: grant.generation, on: clock)
-        scheduler.schedule(key, at: TokenMachine.due(facts: facts, policy: policy, now: clock.now(), chance: chance()))
-      } catch {
-        noteUnreadable(RecordAddress(.grants, stored.key), error)
-      }
-    }
-    return page.count < limit ? nil : page.last?.key
   }
 }

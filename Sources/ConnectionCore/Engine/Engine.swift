@@ -196,7 +196,11 @@ package actor Engine {
     return RefreshPolicy(
       mode: fields?.mode.flatMap(RefreshPolicy.Mode.init(rawValue:)) ?? .ahead,
       marginMax: fields?.marginSeconds.map { .milliseconds(Int64($0 * 1000)) } ?? options.expiryBuffer,
-      minInterval: fields?.minIntervalSeconds.map { .milliseconds(Int64($0 * 1000)) } ?? RefreshPolicy().minInterval)
+      minInterval: fields?.minIntervalSeconds.map { .milliseconds(Int64($0 * 1000)) } ?? RefreshPolicy().minInterval,
+      keepAlive: fields?.keepAliveSeconds.map { .milliseconds(Int64($0 * 1000)) } ?? RefreshPolicy.keepAliveDefault,
+      replay: ReplayPolicy(
+        mode: fields?.replay.flatMap(ReplayPolicy.Mode.init(rawValue:)) ?? .once,
+        within: fields?.replayWithinSeconds.map { .milliseconds(Int64($0 * 1000)) }))
   }
 
   func closeIfIdle(_ key: GrantKey) {
@@ -275,9 +279,9 @@ package actor Engine {
   private func attempt(_ key: GrantKey, _ serial: UInt64) async {
     guard let run = runs[key], run.serial == serial else { return leaveGate(nil, key, .unused) }
     let endpoint = run.endpoint
-    let inFlight = InFlightRecord(
-      generation: run.machine.facts.generation, sentAt: Moment(clock.now(), on: clock), fingerprint: nil)
+    let inFlight: InFlightRecord
     do {
+      inFlight = try inFlightRecord(run)
       try await ledger.commit(
         RecordBatch(
           conditions: [.init(Ledger.grantAddress(key), inFlight.generation)],
@@ -302,8 +306,20 @@ package actor Engine {
         .event: "token_requested", .connection: run.connection.id, .name: run.connection.name,
         .generation: "\(inFlight.generation)",
       ])
-    let reply = await source.obtain(run.id, run.connection, secret: nil)
+    let reply = await source.obtain(TokenAsk(run.id, run.connection, run.askKind))
     replied(reply, asked: inFlight.generation, key, serial, endpoint)
+  }
+
+  /// Which refresh token is about to be used stands in it, so that a start after a crash knows whether it is still the
+  /// one in force.
+  private func inFlightRecord(_ run: GrantRun) throws(LedgerError) -> InFlightRecord {
+    var fingerprint: KeyedHash?
+    if run.record.renewal == .refreshToken, var token = try ledger.refreshToken(run.key) {
+      fingerprint = ledger.fingerprint(token.current)
+      token.wipe()
+    }
+    return InFlightRecord(
+      generation: run.machine.facts.generation, sentAt: Moment(clock.now(), on: clock), fingerprint: fingerprint)
   }
 
   private func recordingFailed(_ key: GrantKey, _ serial: UInt64, _ error: LedgerError) {
@@ -341,19 +357,20 @@ package actor Engine {
   private func replied(
     _ attempt: TokenAttempt, asked generation: Generation, _ key: GrantKey, _ serial: UInt64, _ endpoint: String
   ) {
-    if isStopping, case .failed(.trouble, _) = attempt.outcome {
-      // Cut off by the stop: it says nothing of the server. The in-flight record stays and is cleared at the next start.
+    if isStopping, attempt.wasCutOff {
+      // Cut off by the stop: it says nothing of the server. The in-flight record stays and is read at the next start.
       supersede(key, ControlError.shuttingDown)
       return leaveGate(endpoint, key, .unused)
     }
     let result: AttemptResult
     var verdict = EndpointGates.Verdict.answered
     switch attempt.outcome {
-    case .granted(let token): result = .granted(lifetime: token.lifetime, sentAt: token.sentAt)
+    case .granted(let token):
+      result = .granted(lifetime: token.lifetime, sentAt: token.sentAt, rotated: token.rotated)
     case .failed(let failure, _):
       result = failure
       switch failure {
-      case .trouble: verdict = .failed
+      case .trouble, .replyLost: verdict = .failed
       case .throttled(let retryAfter):
         let wait = Backoff.serverTrouble.delay(failures: 3, retryAfter: retryAfter, chance: chance())
         verdict = .throttled(until: clock.now() + wait)

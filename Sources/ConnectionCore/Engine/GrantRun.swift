@@ -19,6 +19,17 @@ struct GrantRun {
   /// It stands in a gate's queue.
   var isQueued = false
 
+  /// Something had gone wrong before the attempt that is settled now.
+  var hadTrouble: Bool { record.lastError != nil }
+
+  /// What the grant's next token is asked for with.
+  var askKind: TokenAsk.Kind {
+    switch record.renewal {
+    case .client, .login: .clientCredentials  // a grant that only a login renews never gets here: the machine sees to it
+    case .refreshToken: .refresh(key, record)
+    }
+  }
+
   struct Waiter {
     let id: UInt64
     let continuation: CheckedContinuation<Void, any Error>

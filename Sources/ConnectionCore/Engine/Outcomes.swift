@@ -10,15 +10,21 @@ extension Engine {
     var writes: [RecordBatch.Write] = [.delete(Ledger.inFlightAddress(key))]
     switch outcome.outcome {
     case .granted(let token):
-      record.scope = token.scope
-      record.missingScope = token.missingScope
-      record.lastError = nil
+      record.adopt(token)
       writes.append(put(token, facts, key))
+      do { writes += try refreshWrites(token, facts, key) } catch { return commitFailed(key, run.serial, error) }
     case .failed(_, let error):
       record.lastError = LastError(
         code: error.data.code, message: error.message, at: clock.wall(), attempts: facts.failures)
       runs[key]?.failure = error
-      if facts.standing == .dead { writes.append(.delete(Ledger.tokenAddress(key))) }
+      if outcome.flipsScope {
+        record.sendsScope.toggle()
+        record.scopeWasFlipped = true
+      }
+      // R7.07: the server's own word ends it, on disk too.
+      if facts.standing == .dead {
+        writes += [.delete(Ledger.tokenAddress(key)), .delete(Ledger.refreshAddress(key))]
+      }
     }
     writes.append(ledger.put(Ledger.grantAddress(key), record.encoded, GrantRecord.recordVersion, facts.generation))
     if let discovery = outcome.discovery {
@@ -37,7 +43,24 @@ extension Engine {
     }
   }
 
-  private func put(_ token: GrantedToken, _ facts: GrantFacts, _ key: GrantKey) -> RecordBatch.Write {
+  /// R7.03, R7.04: a new refresh token replaces the old one in the same transaction; none in the answer keeps it. The one
+  /// before is kept for a round.
+  func refreshWrites(_ token: GrantedToken, _ facts: GrantFacts, _ key: GrantKey) throws(LedgerError)
+    -> [RecordBatch.Write]
+  {
+    guard let new = token.refreshToken else { return [] }
+    var old = try ledger.refreshToken(key)
+    defer { old?.wipe() }
+    guard old?.current != new else { return [] }
+    var record = RefreshTokenRecord(current: new, previous: old?.current)
+    defer { record.wipe() }
+    return [
+      ledger.put(
+        Ledger.refreshAddress(key), record.encoded, RefreshTokenRecord.recordVersion, facts.generation)
+    ]
+  }
+
+  func put(_ token: GrantedToken, _ facts: GrantFacts, _ key: GrantKey) -> RecordBatch.Write {
     let expiresAt = facts.token?.expiresAt ?? clock.now()
     let served = ServedToken(
       expiresAt: expiresAt, bootID: clock.bootID, expiresAtWall: clock.wall(at: expiresAt),
@@ -49,12 +72,12 @@ extension Engine {
   private func committed(_ key: GrantKey, _ serial: UInt64, _ record: GrantRecord) {
     noteStore(nil)
     guard var run = runs[key], run.serial == serial else { return }
+    let recovered = run.hadTrouble
     run.record = record
-    if case .granted(var token)? = run.outcome?.outcome { wipe(&token.members) }
-    run.outcome = nil
+    if case .granted(var token)? = run.outcome.take()?.outcome { token.wipe() }
     let actions = run.machine.committed(at: clock.now(), chance: chance())
     runs[key] = run
-    tell(run)
+    tell(run, recovered: recovered)
     perform(actions, key)
     closeIfIdle(key)
   }
@@ -89,7 +112,7 @@ extension Engine {
   }
 
   /// The journal's line about an attempt that is settled.
-  private func tell(_ run: GrantRun) {
+  private func tell(_ run: GrantRun, recovered: Bool) {
     let name = run.connection.name
     let generation = "\(run.machine.facts.generation)"
     switch run.machine.facts.standing {
@@ -101,6 +124,11 @@ extension Engine {
           .event: "token_obtained", .connection: run.connection.id, .name: name, .generation: generation,
           .durationMilliseconds: "\(run.record.lifetime.milliseconds)",
         ])
+      if recovered {
+        log.record(
+          .notice, "a grant that had failed works again",
+          [.event: "grant_recovered", .connection: run.connection.id, .name: name, .generation: generation])
+      }
       if !run.record.missingScope.isEmpty {
         log.record(
           .warning, "the server granted less scope than asked for",
@@ -109,14 +137,16 @@ extension Engine {
             .detail: run.record.missingScope.joined(separator: " "),
           ])
       }
-    case .failing, .refused, .dead:
+    case .failing, .refused, .unsure, .dead:
+      // A subject may be a patient's id: no hint that names one goes into the journal.
+      let cure = run.record.subject.isEmpty ? run.failure?.data.hint ?? "" : ""
       let error = run.record.lastError
       log.record(
         run.machine.facts.standing == .failing ? .warning : .error, "token request failed",
         [
           .event: "token_failed", .connection: run.connection.id, .name: name, .generation: generation,
           .attempt: "\(run.record.failures)",
-          .code: error?.code.rawValue ?? "", .detail: error?.message ?? "", .cure: run.failure?.data.hint ?? "",
+          .code: error?.code.rawValue ?? "", .detail: error?.message ?? "", .cure: cure,
         ])
     }
   }

@@ -90,6 +90,17 @@ package struct GrantRecord: Sendable, Equatable {
 }
 
 extension GrantRecord {
+  /// Takes over what a token response brought; the tokens themselves are records of their own.
+  package mutating func adopt(_ token: GrantedToken) {
+    scope = token.scope
+    missingScope = token.missingScope
+    context = token.context
+    lastError = nil
+    scopeWasFlipped = false
+  }
+}
+
+extension GrantRecord {
   private enum Tag {
     static let connection: UInt8 = 1, subject: UInt8 = 2, standing: UInt8 = 3, obtainedAt: UInt8 = 4
     static let expiresAt: UInt8 = 5, lifetime: UInt8 = 6, failures: UInt8 = 7, nextAttemptAt: UInt8 = 8

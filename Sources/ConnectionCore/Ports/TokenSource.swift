@@ -66,6 +66,14 @@ package struct TokenAttempt: Sendable {
   package var discovery: DiscoveryRecord?
   /// The server wants `scope` in a refresh, or wants none: the next one is asked the other way.
   package var flipsScope = false
+  /// The request ended without a word of the server's.
+  package var wasCutOff: Bool {
+    switch outcome {
+    case .failed(.trouble, _), .failed(.replyLost, _): true
+    case .failed, .granted: false
+    }
+  }
+
   package init(_ outcome: Outcome, discovery: DiscoveryRecord? = nil) {
     self.outcome = outcome
     self.discovery = discovery

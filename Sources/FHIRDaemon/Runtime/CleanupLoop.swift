@@ -46,6 +46,7 @@ actor CleanupLoop {
     if clock.now() >= nextRound {
       nextRound = clock.now() + Self.interval
       clean()
+      await engine.forgetLogins()
     }
     timer?.arm(afterMilliseconds: Self.storeInterval.milliseconds)
   }

@@ -1,0 +1,168 @@
+/// How the engine keeps logins: begun, ended, forgotten; and how a login's tokens become a grant. Each change is durable
+/// before anybody hears of it.
+import FHIRControl
+import SMARTProtocol
+
+extension Engine {
+  /// - Throws: OVERLOADED when too many are remembered; the store's errors.
+  func beginLogin(_ pending: PendingAuthorization, state: String) async throws(ControlError) {
+    let address = ledger.pendingAddress(state: state)
+    do throws(LedgerError) {
+      guard try ledger.count(of: .pending) < PendingAuthorization.countMax else { throw .store(.conflict(.pending)) }
+      try await ledger.commit(
+        RecordBatch(
+          conditions: [.init(address, nil)],
+          writes: [ledger.put(address, json: pending, PendingAuthorization.recordVersion, 1)]))
+      noteStore(nil)
+    } catch {
+      if case .store(.conflict) = error {
+        throw ControlError(
+          .overloaded, "\(PendingAuthorization.countMax) logins are under way already",
+          hint: "wait until some have expired", retryAfterSeconds: 60)
+      }
+      throw loginError(error)
+    }
+    log.record(
+      .notice, "login begun",
+      [.event: "login_begun", .connection: pending.connection, .name: pending.connectionName, .caller: "uid:\(pending.initiatorUID)"])
+  }
+
+  /// Puts a login into its next state; only one of those who try at the same time succeeds (R4.15).
+  /// - Returns: the generation it has now; nil: somebody was faster.
+  func moveLogin(_ address: RecordAddress, from generation: Generation, to pending: PendingAuthorization)
+    async throws(ControlError) -> Generation?
+  {
+    do {
+      try await ledger.commit(
+        RecordBatch(
+          conditions: [.init(address, generation)],
+          writes: [ledger.put(address, json: pending, PendingAuthorization.recordVersion, generation + 1)]))
+      noteStore(nil)
+    } catch {
+      if case .store(.conflict) = error { return nil }
+      throw loginError(error)
+    }
+    switch pending.progress {
+    case .failed, .cancelled:
+      log.record(
+        .warning, "login ended without a grant",
+        [
+          .event: "login_failed", .connection: pending.connection, .name: pending.connectionName,
+          .code: pending.error?.code.rawValue ?? pending.progress.rawValue, .detail: pending.error?.message ?? "",
+        ])
+    case .pending, .redeeming, .completed, .expired: break
+    }
+    return generation + 1
+  }
+
+  private func loginError(_ error: LedgerError) -> ControlError {
+    if case .store(let store) = error { noteStore(store) }
+    return ControlError(error)
+  }
+
+  /// Makes the grant of a login: the tokens, and the login's end, in one transaction.
+  /// - Throws: the store's errors; then nothing has changed, and the caller may try again.
+  func adoptLogin(_ token: GrantedToken, _ pending: PendingAuthorization, at address: RecordAddress, _ generation: Generation)
+    async throws(ControlError)
+  {
+    guard let id = ConnectionID(pending.connection) else { throw ControlError.noSuchGrant }
+    let key = ledger.grantKey(id, subject: pending.subject)
+    do throws(LedgerError) {
+      guard let connection = try ledger.connection(id) else { throw .store(.conflict(.connections)) }
+      let old = try ledger.grant(key)
+      let facts = GrantFacts(
+        generation: (old?.generation ?? 0) + 1, standing: .valid,
+        renewal: token.refreshToken == nil ? .login : .refreshToken(RefreshTokenFacts()),
+        token: .init(obtainedAt: token.sentAt, expiresAt: token.sentAt + token.lifetime, lifetime: token.lifetime))
+      var record = GrantRecord(connection: id, subject: pending.subject)
+      record.adopt(facts, on: clock)
+      record.adopt(token)
+      record.requestedScope = pending.scope
+      record.authorizedAt = clock.wall()
+      var writes: [RecordBatch.Write] = [
+        ledger.put(Ledger.grantAddress(key), record.encoded, GrantRecord.recordVersion, facts.generation),
+        put(token, facts, key), .delete(Ledger.inFlightAddress(key)),
+        ledger.put(address, json: pending.ended(.completed), PendingAuthorization.recordVersion, generation + 1),
+      ]
+      let refresh = try refreshWrites(token, facts, key)
+      if token.refreshToken == nil { writes.append(.delete(Ledger.refreshAddress(key))) } else { writes += refresh }
+      try await ledger.commit(
+        RecordBatch(
+          conditions: [.init(address, generation), .init(Ledger.connectionAddress(id), connection.generation)],
+          writes: writes))
+      noteStore(nil)
+      supersede(key, ControlError(.generationConflict, "somebody has logged in meanwhile", hint: "try again"))
+      book.bumpEpoch()
+      log.record(
+        .notice, "login completed",
+        [
+          .event: "login_completed", .connection: pending.connection, .name: connection.record.name,
+          .generation: "\(facts.generation)",
+        ])
+      scheduler.schedule(
+        key,
+        at: TokenMachine.due(facts: facts, policy: policy(of: connection.record), now: clock.now(), chance: chance()))
+    } catch { throw loginError(error) }
+  }
+
+  /// Erases a grant's tokens; the grant stays and needs a login, or asks anew where the client can.
+  /// - Returns: what was there: `access_token`, `refresh_token`.
+  func eraseTokens(_ key: GrantKey) async throws(ControlError) -> [String] {
+    do throws(LedgerError) {
+      guard let old = try ledger.grant(key), let connection = try ledger.connection(key.connection) else {
+        throw .store(.conflict(.grants))
+      }
+      var erased: [String] = []
+      if var token = try ledger.refreshToken(key) {
+        erased.append("refresh_token")
+        token.wipe()
+      }
+      if old.record.expiresAt != nil { erased.append("access_token") }
+      let record = GrantRecord(
+        connection: key.connection, subject: old.record.subject, renewal: connection.record.firstRenewal)
+      try await ledger.commit(
+        RecordBatch(
+          conditions: [.init(Ledger.grantAddress(key), old.generation)],
+          writes: [
+            ledger.put(Ledger.grantAddress(key), record.encoded, GrantRecord.recordVersion, old.generation + 1),
+            .delete(Ledger.tokenAddress(key)), .delete(Ledger.refreshAddress(key)),
+            .delete(Ledger.inFlightAddress(key)),
+          ]))
+      noteStore(nil)
+      supersede(key, ControlError(.tokenExpired, "the tokens were revoked", hint: "log in again"))
+      scheduler.schedule(key, at: nil)
+      log.record(
+        .notice, "tokens erased",
+        [.event: "tokens_erased", .connection: connection.record.id, .name: connection.record.name])
+      return erased
+    } catch {
+      if case .store(.conflict) = error {
+        throw ControlError(.generationConflict, "the grant was changed meanwhile", hint: "try again")
+      }
+      throw loginError(error)
+    }
+  }
+
+  /// Forgets logins that ended or expired long enough ago.
+  package func forgetLogins() async {
+    let now = clock.wall()
+    var after: [UInt8]?
+    var forgotten: [RecordBatch.Write] = []
+    do throws(LedgerError) {
+      repeat {
+        let page = try ledger.page(of: .pending, after: after, limit: 500)
+        after = page.count < 500 ? nil : page.last?.key
+        for stored in page {
+          // One that does not open is of no use to anybody.
+          let pending = try? ledger.pending(in: stored).record
+          if pending?.isForgotten(at: now) ?? true { forgotten.append(.delete(RecordAddress(.pending, stored.key))) }
+        }
+      } while after != nil
+      guard !forgotten.isEmpty else { return }
+      try await ledger.commit(RecordBatch(writes: forgotten))
+      log.record(.info, "old logins were forgotten", [.event: "logins_forgotten", .count: "\(forgotten.count)"])
+    } catch {
+      log.record(.warning, "old logins cannot be forgotten", [.event: "cleanup_failed", .detail: error.sentence])
+    }
+  }
+}
