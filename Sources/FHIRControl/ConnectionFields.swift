@@ -31,6 +31,8 @@ public struct ConnectionFields: ControlParameters, Hashable {
   public var sendsClientID: Bool?
   /// More parameters for the token request.
   public var extraParameters: [String: String]?
+  /// More parameters for the authorization request: `prompt`, `login_hint` and others.
+  public var authorizationParameters: [String: String]?
   /// More headers for every request to this server.
   public var extraHeaders: [String: String]?
   public var caFile: String?
@@ -63,6 +65,7 @@ public struct ConnectionFields: ControlParameters, Hashable {
     case signingAlgorithm = "signing_algorithm"
     case sendsClientID = "sends_client_id"
     case extraParameters = "extra_parameters"
+    case authorizationParameters = "authorization_parameters"
     case extraHeaders = "extra_headers"
     case caFile = "ca_file"
     case allowedOrigins = "allowed_origins"

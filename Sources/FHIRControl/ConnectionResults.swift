@@ -63,6 +63,16 @@ public struct TokenStatus: Codable, Sendable, Hashable {
   public var missingScope: [String]?
   public var generation: UInt64
   public var lastError: LastError?
+  /// For logins: whether the grant renews itself.
+  public var hasRefreshToken: Bool?
+  /// When a person logged in.
+  public var authorizedAt: Timestamp?
+  /// What the server does with a refresh token that was used: `unknown`, `kept`, `rotated`.
+  public var rotation: String?
+  /// Refreshes in a row whose reply was lost.
+  public var lostReplies: Int?
+  /// What to do, where a person must.
+  public var hint: String?
 
   public init(state: GrantState, isAuthenticated: Bool, refreshUnderWay: Bool, generation: UInt64) {
     self.state = state
@@ -72,7 +82,10 @@ public struct TokenStatus: Codable, Sendable, Hashable {
   }
 
   enum CodingKeys: String, CodingKey {
-    case subject, state, scope, generation
+    case subject, state, scope, generation, rotation, hint
+    case hasRefreshToken = "has_refresh_token"
+    case authorizedAt = "authorized_at"
+    case lostReplies = "lost_replies"
     case isAuthenticated = "is_authenticated"
     case tokenExpiresAt = "token_expires_at"
     case expiresIn = "expires_in"

@@ -76,6 +76,13 @@ package final class SodiumVault: Vault {
 
   package func hash(_ purpose: HashPurpose, _ bytes: [UInt8]) -> KeyedHash { ring.hash(purpose, bytes) }
 
+  package func sha256(_ bytes: [UInt8]) -> [UInt8] {
+    unsafe [UInt8](unsafeUninitializedCapacity: Int(crypto_hash_sha256_BYTES)) { digest, written in
+      unsafe crypto_hash_sha256(digest.baseAddress!, bytes, UInt64(bytes.count))
+      written = digest.count
+    }
+  }
+
   package func makeSecret(count: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) -> SecretBytes {
     let memory = LockedMemory(count: count)
     unsafe fill(memory.bytes)

@@ -19,6 +19,7 @@ package struct Commands: CommandHandler {
   let directory: Directory
   let health: any HealthSource
   let tester: ConnectionTester
+  let authorizer: Authorizer
   let clock: any Clock
   let entropy: any Entropy
   let log: any EventLog
@@ -27,13 +28,14 @@ package struct Commands: CommandHandler {
   let settings: any SettingsSource
 
   package init(
-    engine: Engine, directory: Directory, health: any HealthSource, tester: ConnectionTester, clock: any Clock,
-    entropy: any Entropy, log: any EventLog, about: About, settings: any SettingsSource
+    engine: Engine, directory: Directory, health: any HealthSource, tester: ConnectionTester,
+    authorizer: Authorizer, clock: any Clock, entropy: any Entropy, log: any EventLog, about: About, settings: any SettingsSource
   ) {
     self.engine = engine
     self.directory = directory
     self.health = health
     self.tester = tester
+    self.authorizer = authorizer
     self.clock = clock
     self.entropy = entropy
     self.log = log
@@ -55,8 +57,13 @@ package struct Commands: CommandHandler {
       case .tokenGet: return try await getToken(decode(call), call.caller)
       case .tokenStatus: return try await encoded(tokenStatus(decode(call), call.caller))
       case .tokenRefresh: return try await encoded(refreshToken(decode(call), call.caller))
-      case .tokenRevoke, .tokenIntrospect, .authorizationStart, .authorizationComplete, .authorizationStatus,
-        .authorizationCancel, .keyCreate, .keyRotate, .keyList, .jwksGet:
+      case .tokenRevoke: return try await encoded(revokeToken(decode(call), call.caller))
+      case .tokenIntrospect: return try await encoded(introspectToken(decode(call), call.caller))
+      case .authorizationStart: return try await encoded(startLogin(decode(call), call.caller))
+      case .authorizationComplete: return try await encoded(completeLogin(decode(call), call.caller))
+      case .authorizationStatus: return try await encoded(loginStatus(decode(call), call.caller))
+      case .authorizationCancel: return try await encoded(cancelLogin(decode(call), call.caller))
+      case .keyCreate, .keyRotate, .keyList, .jwksGet:
         return try notYet()
       case .healthGet: return try await encoded(getHealth(decode(call), call.caller))
       case .accessList: return try encoded(listRules(decode(call), call.caller))
@@ -139,9 +146,11 @@ package struct Settings: Sendable, Equatable {
   package var responseBytesMax: Int
   package var capabilityLifetime: Instant.Span
   package var healthInterval: Instant.Span
+  /// Where browsers reach the gateway after a login; nil: there is no gateway.
+  package var callbackURL: String?
   package init(
     allowInsecureLoopback: Bool, connectTimeout: Instant.Span, requestTimeout: Instant.Span, responseBytesMax: Int,
-    capabilityLifetime: Instant.Span, healthInterval: Instant.Span
+    capabilityLifetime: Instant.Span, healthInterval: Instant.Span, callbackURL: String? = nil
   ) {
     self.allowInsecureLoopback = allowInsecureLoopback
     self.connectTimeout = connectTimeout
@@ -149,6 +158,7 @@ package struct Settings: Sendable, Equatable {
     self.responseBytesMax = responseBytesMax
     self.capabilityLifetime = capabilityLifetime
     self.healthInterval = healthInterval
+    self.callbackURL = callbackURL
   }
 
   /// Shown in every status.

@@ -156,13 +156,37 @@ extension Commands {
         revocationDetail: "the record could not be read")
     }
     let record = found.connection.record
-    var revocation = (outcome: "not_asked", detail: String?.none)
-    if parameters.revoke ?? true, record.usesTokens { revocation = await tester.revoke(found.id, record) }
+    var parts: [TokenRevokeResult.Part]?
+    if parameters.revoke ?? true, record.usesTokens { parts = try await revokeAll(found.id, record) }
     let grants = try await engine.deleteConnection(found.id, name: record.name)
     await health.connectionChanged(found.id, nil)
-    return ConnectionDeleteResult(
-      id: found.id.description, connectionName: record.name, grantsErased: grants, revocation: revocation.outcome,
-      revocationDetail: revocation.detail)
+    return ConnectionDeleteResult(found.id, name: record.name, grants: grants, parts)
+  }
+
+  /// Grants whose tokens are given back before a connection is erased; more would keep the caller waiting for hours.
+  static var revokedWithConnectionMax: Int { 100 }
+
+  private func revokeAll(_ id: ConnectionID, _ record: ConnectionRecord) async throws(ControlError)
+    -> [TokenRevokeResult.Part]
+  {
+    let page = try read { () throws(LedgerError) in
+      try ledger.page(of: .grants, prefix: id.bytes, after: nil, limit: Self.revokedWithConnectionMax + 1)
+    }
+    var parts: [TokenRevokeResult.Part] = []
+    for stored in page.prefix(Self.revokedWithConnectionMax) {
+      guard let grant = try? ledger.grant(in: stored).record else { continue }
+      let more = await authorizer.revoke(id, record, subject: grant.subject)
+      parts += more
+      // A server that does not answer is not asked a hundred times.
+      if more.contains(where: { $0.outcome != "revoked" }) { break }
+    }
+    if page.count > Self.revokedWithConnectionMax {
+      parts.append(
+        .init(
+          token: "refresh_token", outcome: "failed",
+          detail: "only the first \(Self.revokedWithConnectionMax) grants were revoked at the server"))
+    }
+    return parts
   }
 
   /// The connection as everybody may see it.
@@ -181,7 +205,19 @@ extension Commands {
       id: id.description, generation: connection.generation, fields: record.fields,
       hasClientSecret: record.hasClientSecret, createdAt: record.createdAt, updatedAt: record.updatedAt,
       endpoints: endpoints, findings: discovery?.findings, token: await status(of: id, record),
-      serverHealth: await health.health(of: record.baseURL), grants: record.usesTokens ? 1 : 0)
+      serverHealth: await health.health(of: record.baseURL), grants: try grantCount(id, record))
+  }
+}
+
+extension Commands {
+  /// Named grants come by the hundred thousand: a summary counts to here.
+  static var grantsCounted: Int { 10_000 }
+
+  fileprivate func grantCount(_ id: ConnectionID, _ record: ConnectionRecord) throws(ControlError) -> Int {
+    guard record.usesLogins else { return record.usesTokens ? 1 : 0 }
+    return try read { () throws(LedgerError) in
+      try ledger.page(of: .grants, prefix: id.bytes, after: nil, limit: Self.grantsCounted).count
+    }
   }
 }
 

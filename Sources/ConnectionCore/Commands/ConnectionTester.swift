@@ -23,10 +23,6 @@ package struct ConnectionTester: Sendable {
     self.canReadFile = canReadFile
   }
 
-  func revoke(_ id: ConnectionID, _ connection: ConnectionRecord) async -> (outcome: String, detail: String?) {
-    await source.revoke(id, connection)
-  }
-
   private enum Outcome: String { case passed, failed, warning, skipped }
 
   /// The steps so far, and the clock of the one under way.
@@ -183,6 +179,9 @@ package struct ConnectionTester: Sendable {
       steps.skip(["token"], "auth_method is none: the server is open")
       return await testRead(connection, token: nil, capabilities, &steps)
     }
+    if id == nil, connection.usesLogins {
+      return steps.skip(["token", "authorized_read"], "a person must log in once the connection is saved: fhirctl login")
+    }
     let start = clock.now()
     do {
       let token = try await token(id, connection, secret)
@@ -228,7 +227,7 @@ package struct ConnectionTester: Sendable {
         throw ControlError(error)
       } catch { throw error as? ControlError ?? ControlError(.internalError, "the token could not be read") }
     } else {
-      switch await source.obtain(nil, connection, secret: secret).outcome {
+      switch await source.obtain(TokenAsk(nil, connection, secret: secret)).outcome {
       case .failed(_, let error): throw error
       case .granted(let granted):
         members = granted.members

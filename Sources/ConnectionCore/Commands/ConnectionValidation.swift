@@ -263,7 +263,8 @@ package struct ConnectionValidator: Sendable {
     limit("aud", draft.fields.aud, Limit.urlBytes)
     limit("additional_notes", draft.fields.additionalNotes, Limit.notesBytes)
     let tables = [
-      ("extra_parameters", draft.fields.extraParameters), ("extra_headers", draft.fields.extraHeaders),
+      ("extra_parameters", draft.fields.extraParameters),
+      ("authorization_parameters", draft.fields.authorizationParameters), ("extra_headers", draft.fields.extraHeaders),
       ("labels", draft.fields.labels),
     ]
     for (field, table) in tables {
@@ -306,6 +307,7 @@ extension ConnectionFields {
       if let text = changes[keyPath: path] { fields[keyPath: path] = text.isEmpty ? nil : text }
     }
     fields.extraParameters = changes.extraParameters ?? fields.extraParameters
+    fields.authorizationParameters = changes.authorizationParameters ?? fields.authorizationParameters
     fields.extraHeaders = changes.extraHeaders ?? fields.extraHeaders
     fields.allowedOrigins = changes.allowedOrigins ?? fields.allowedOrigins
     fields.labels = changes.labels ?? fields.labels

@@ -36,18 +36,24 @@ extension Commands {
     }
   }
 
-  private func grantKey(_ found: Directory.Found, _ subject: String) throws(ControlError) -> GrantKey {
+  func grantKey(_ found: Directory.Found, _ subject: String) throws(ControlError) -> GrantKey {
     guard found.connection.record.usesTokens else {
       throw ControlError(
         .noAuthorization, "the server of \(found.name.debugDescription) is open: there is no token",
         hint: "send requests to \(found.connection.record.baseURL) without one")
     }
-    guard subject.isEmpty else {
+    guard subject.isEmpty || found.connection.record.usesLogins else {
       throw ControlError(
         .needsLogin, "\(found.name.debugDescription) has no grant for this subject",
         hint: "leave subject out: a connection with client_credentials has one grant")
     }
-    return ledger.grantKey(found.id, subject: subject)
+    let key = ledger.grantKey(found.id, subject: subject)
+    guard subject.isEmpty || (try read { () throws(LedgerError) in try ledger.grant(key) }) != nil else {
+      throw ControlError(
+        .needsLogin, "\(found.name.debugDescription) has no grant for this subject",
+        hint: loginCommandText(found.name, subject))
+    }
+    return key
   }
 
   func refreshToken(_ parameters: GrantReference, _ caller: Caller) async throws(ControlError) -> TokenRefreshResult {
@@ -105,16 +111,36 @@ extension Commands {
     status.scope = grant.record.scope
     status.missingScope = grant.record.missingScope.isEmpty ? nil : grant.record.missingScope
     status.lastError = grant.record.lastError
+    if connection.usesLogins { describeLogin(grant.record, name: connection.name, in: &status) }
     return status
+  }
+
+  private func describeLogin(_ grant: GrantRecord, name: String, in status: inout TokenStatus) {
+    status.hasRefreshToken = grant.renewal == .refreshToken
+    status.authorizedAt = grant.authorizedAt
+    status.rotation = grant.renewal == .refreshToken ? Self.words(grant.rotation) : nil
+    status.lostReplies = grant.lostReplies > 0 ? grant.lostReplies : nil
+    if status.state == .needsLogin {
+      status.hint = loginCommandText(name, grant.subject)
+    }
+  }
+
+  private static func words(_ rotation: RefreshTokenFacts.Rotation) -> String {
+    switch rotation {
+    case .unknown: "unknown"
+    case .kept: "kept"
+    case .rotated: "rotated"
+    }
   }
 
   private static func state(_ facts: GrantFacts, valid: Bool, missing: [String]) -> GrantState {
     switch facts.standing {
-    case .new: .new
+    case .new: facts.renewal == .login ? .needsLogin : .new
+    case .valid where !valid && facts.renewal == .login: .needsLogin
     case .valid: !valid ? .expired : missing.isEmpty ? .active : .degraded
     case .failing: .retrying
     case .refused: .misconfigured
-    case .dead: .needsLogin
+    case .unsure, .dead: .needsLogin
     }
   }
 }

@@ -63,8 +63,18 @@ extension Engine {
     let last = run.record.lastError
     switch run.machine.facts.standing {
     case .dead:
+      return ControlError(.needsLogin, "the server ended this grant", detail: last?.message, hint: run.loginCommand)
+    case .unsure:
       return ControlError(
-        .needsLogin, "the server ended this grant", detail: last?.message, hint: "fhirctl login \(run.connection.name)")
+        .needsLogin, "the reply to a refresh was lost, and the refresh token may be used up",
+        detail: last?.message,
+        hint: "\(run.loginCommand); or try the old refresh token once more: fhirctl token refresh '\(run.connection.name)'")
+    case .new, .valid where run.machine.facts.renewal == .login:
+      return ControlError(
+        .needsLogin,
+        run.machine.facts.token == nil
+          ? "nobody has logged in yet" : "the access token has expired, and the server gave no refresh token",
+        hint: run.loginCommand)
     case .refused, .new, .valid, .failing:
       return ControlError(
         last?.code ?? .invalidClient, last?.message ?? "the server refuses this client",

@@ -19,6 +19,8 @@ struct GrantRun {
   /// It stands in a gate's queue.
   var isQueued = false
 
+  var loginCommand: String { loginCommandText(connection.name, record.subject) }
+
   /// Something had gone wrong before the attempt that is settled now.
   var hadTrouble: Bool { record.lastError != nil }
 

@@ -62,7 +62,7 @@ struct Daemon: Sendable {
         "libcurl cannot be used: \(error)", cure: "check the installation of libcurl4", status: EX_SOFTWARE)
     }
     let exchange = Exchange(http: http, settings: settings)
-    let source = Authorizer(exchange: exchange, ledger: ledger, clock: clock)
+    let source = Authorizer(exchange: exchange, ledger: ledger, clock: clock, entropy: entropy)
     let refresh = RefreshLoop(clock: clock) { settings.configuration.tokenRefreshInterval }
     let engine = Engine(
       executor: QueueExecutor(label: "fhird.engine"), ledger: ledger, source: source, scheduler: refresh, book: book,
@@ -74,6 +74,7 @@ struct Daemon: Sendable {
       tester: ConnectionTester(
         exchange: exchange, source: source, engine: engine, ledger: ledger, clock: clock,
         canReadFile: { unsafe access($0, R_OK) == 0 }),
+      authorizer: source,
       clock: clock, entropy: entropy, log: log,
       about: Commands.About(version: productVersion, pid: getpid(), startedAt: clock.wall()), settings: settings)
     var options = ControlOptions()

@@ -20,7 +20,8 @@ extension DaemonConfiguration {
   var settings: Settings {
     Settings(
       allowInsecureLoopback: allowInsecureLoopback, connectTimeout: connectTimeout, requestTimeout: requestTimeout,
-      responseBytesMax: responseBytesMax, capabilityLifetime: capabilityTTL, healthInterval: healthInterval)
+      responseBytesMax: responseBytesMax, capabilityLifetime: capabilityTTL, healthInterval: healthInterval,
+      callbackURL: publicURL.map { $0.appending("fhir-connections/callback") })
   }
 
   var engineOptions: Engine.Options {
