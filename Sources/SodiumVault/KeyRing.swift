@@ -57,7 +57,9 @@ final class KeyRing: Sendable {
     }
   }
 
-  private static let purposes: [HashPurpose] = [.connectionName, .subject, .tokenFingerprint]
+  private static let purposes: [HashPurpose] = [
+    .connectionName, .subject, .tokenFingerprint, .authorizationState,
+  ]
 
   private static func slot(_ index: Int, of keys: UnsafeMutableRawBufferPointer) -> UnsafeMutableRawBufferPointer {
     unsafe UnsafeMutableRawBufferPointer(rebasing: keys[(index * Cipher.keyBytes)...].prefix(Cipher.keyBytes))

@@ -42,13 +42,14 @@ struct ConnectionFlags: ParsableArguments {
   var fhirBaseURL: String?
 
   @Option(
-    help: ArgumentHelp("none (an open server) or client_credentials.", valueName: "method"),
-    completion: .list(["none", "client_credentials"]))
+    help: ArgumentHelp(
+      "none (an open server), client_credentials, or authorization_code (logins by browser).", valueName: "method"),
+    completion: .list(["none", "client_credentials", "authorization_code"]))
   var authMethod: String?
 
   @Option(
-    help: ArgumentHelp("client_secret_basic, client_secret_post or none.", valueName: "method"),
-    completion: .list(["client_secret_basic", "client_secret_post", "none"]))
+    help: ArgumentHelp("client_secret_basic, client_secret_post, private_key_jwt or none.", valueName: "method"),
+    completion: .list(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]))
   var clientAuthentication: String?
 
   @Option(name: .customLong("client-id"), help: ArgumentHelp("The client registered at the server.", valueName: "id"))
@@ -85,6 +86,33 @@ struct ConnectionFlags: ParsableArguments {
   var basicEncoding: String?
 
   @Option(
+    name: .customLong("redirect-uri"),
+    help: ArgumentHelp(
+      "Where the server sends browsers after a login, as registered there; else the gateway.", valueName: "url"))
+  var redirectURI: String?
+
+  @Option(
+    help: ArgumentHelp("S256, or none for a server that refuses PKCE.", valueName: "method"),
+    completion: .list(["S256", "none"]))
+  var pkce: String?
+
+  @Option(
+    help: ArgumentHelp("What client assertions are signed with: ES384, RS384, ES256 or RS256.", valueName: "algorithm"),
+    completion: .list(["ES384", "RS384", "ES256", "RS256"]))
+  var signingAlgorithm: String?
+
+  @Flag(
+    name: .customLong("sends-client-id"), inversion: .prefixedNo,
+    help: "Whether token requests carry client_id also beside another client authentication.")
+  var sendsClientID: Bool?
+
+  @Option(
+    name: [.customLong("authorization-parameter"), .customLong("authorization-parameters")],
+    parsing: .unconditionalSingleValue,
+    help: ArgumentHelp("One more parameter for the authorization request; repeatable.", valueName: "key=value"))
+  var authorizationParameters: [Pair] = []
+
+  @Option(
     name: [.customLong("extra-parameter"), .customLong("extra-parameters")], parsing: .unconditionalSingleValue,
     help: ArgumentHelp("One more parameter for the token request; repeatable.", valueName: "key=value"))
   var extraParameters: [Pair] = []
@@ -117,6 +145,19 @@ struct ConnectionFlags: ParsableArguments {
 
   @Option(help: ArgumentHelp("The shortest time between two refreshes.", valueName: "seconds"))
   var refreshMinIntervalSeconds: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "once (send a refresh token again, once, when the reply was lost) or never.", valueName: "policy"),
+    completion: .list(["once", "never"]))
+  var refreshReplay: String?
+
+  @Option(
+    help: ArgumentHelp("For how long the server takes a used refresh token again.", valueName: "seconds"))
+  var refreshReplayWithinSeconds: Double?
+
+  @Option(help: ArgumentHelp("How often an idle grant is refreshed all the same.", valueName: "seconds"))
+  var refreshKeepAliveSeconds: Double?
 
   @Option(help: ArgumentHelp("How often the server is probed.", valueName: "seconds"))
   var healthIntervalSeconds: Double?
@@ -158,10 +199,17 @@ extension ConnectionFlags {
     fields.caFile = caFile.map(Self.absolute)
     fields.proxy = proxy
     fields.allowedOrigins = allowedOrigins.isEmpty ? nil : allowedOrigins.filter { !$0.isEmpty }
-    if refreshMode != nil || refreshMarginSeconds != nil || refreshMinIntervalSeconds != nil {
-      fields.refresh = RefreshFields(
-        mode: refreshMode, marginSeconds: refreshMarginSeconds, minIntervalSeconds: refreshMinIntervalSeconds)
-    }
+    let refresh = RefreshFields(
+      mode: refreshMode, marginSeconds: refreshMarginSeconds, minIntervalSeconds: refreshMinIntervalSeconds,
+      replay: refreshReplay, replayWithinSeconds: refreshReplayWithinSeconds,
+      keepAliveSeconds: refreshKeepAliveSeconds)
+    if refresh != RefreshFields() { fields.refresh = refresh }
+    fields.redirectURI = redirectURI
+    fields.pkce = pkce
+    fields.signingAlgorithm = signingAlgorithm
+    fields.sendsClientID = sendsClientID
+    fields.authorizationParameters = try Self.dictionary(
+      authorizationParameters.map { ($0.key, $0.value) }, "--authorization-parameter")
     if health != nil || healthIntervalSeconds != nil {
       fields.health = HealthFields(enabled: health, intervalSeconds: healthIntervalSeconds)
     }
@@ -199,6 +247,7 @@ enum FieldFlag {
     case "fhir_base_url": "--url"
     case "client_secret": "--client-secret-file"
     case "extra_parameters": "--extra-parameter"
+    case "authorization_parameters": "--authorization-parameter"
     case "extra_headers": "--extra-header"
     case "allowed_origins": "--allowed-origin"
     case "labels": "--label"

@@ -16,6 +16,7 @@ struct Fhirctl: ParsableCommand {
           --auth-method client_credentials --client-id abc --scope 'system/*.rs'
         fhirctl connection test epic
         fhirctl status --watch
+        fhirctl login epic
         fhirctl token get epic
         fhirctl exec epic -- ./nightly-import
         fhirctl access grant unit:import.service --method token.get -c epic
@@ -25,7 +26,7 @@ struct Fhirctl: ParsableCommand {
       """,
     version: "fhirctl \(productVersion)",
     subcommands: [
-      StatusCommand.self, ConnectionCommand.self, TokenCommand.self, ExecCommand.self, HealthCommand.self,
+      StatusCommand.self, ConnectionCommand.self, LoginCommand.self, TokenCommand.self, ExecCommand.self, HealthCommand.self,
       AccessCommand.self, ServerCommand.self,
     ])
 

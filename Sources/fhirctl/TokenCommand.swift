@@ -1,4 +1,4 @@
-/// `fhirctl token`: get, look at and replace access tokens.
+/// `fhirctl token`: get, look at, replace and revoke access tokens.
 import ArgumentParser
 import FHIRClient
 import FHIRControl
@@ -6,8 +6,10 @@ import FHIRControl
 struct TokenCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "token",
-    abstract: "Get, look at and replace access tokens.",
-    subcommands: [TokenGet.self, TokenStatusCommand.self, TokenRefresh.self])
+    abstract: "Get, look at, replace and revoke access tokens.",
+    subcommands: [
+      TokenGet.self, TokenStatusCommand.self, TokenRefresh.self, TokenRevoke.self, TokenIntrospect.self,
+    ])
 }
 
 /// Whose token of which connection.
@@ -126,5 +128,76 @@ struct TokenRefresh: ParsableCommand {
     try globals.show(result) { result in
       "refreshed: expires \(Moment.relative(result.expiresAt)), generation \(result.generation)\n"
     }
+  }
+}
+
+struct TokenRevoke: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "revoke",
+    abstract: "Give a grant's tokens back to the server and erase them.",
+    discussion: """
+      They are erased here whatever the server says. A connection with logins needs a new one afterwards.
+
+      Examples:
+        fhirctl token revoke epic
+        fhirctl token revoke epic --subject patient-7 --json
+      """)
+
+  @OptionGroup var grant: GrantOptions
+  @OptionGroup var globals: GlobalOptions
+
+  func run() throws {
+    let result = try globals.client.revokeToken(grant.name, subject: grant.subject, timeoutSeconds: globals.timeout)
+    try globals.show(result) { $0.text }
+  }
+}
+
+extension TokenRevokeResult {
+  var text: String {
+    var text = ""
+    for part in server {
+      let detail = part.detail.map { ": \(Text.printable($0))" } ?? ""
+      text += "\(spaced(part.token)) at the server: \(spaced(part.outcome))\(detail)\n"
+    }
+    text += erased.isEmpty ? "there was no token here\n" : "erased here: \(erased.map(spaced).joined(separator: ", "))\n"
+    return text
+  }
+}
+
+struct TokenIntrospect: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "introspect",
+    abstract: "Ask the server what it thinks of the access token.",
+    discussion: """
+      Exit status 2: the server says that the token is not active.
+
+      Examples:
+        fhirctl token introspect epic
+        fhirctl token introspect epic --json | jq .claims.scope
+      """)
+
+  @OptionGroup var grant: GrantOptions
+  @OptionGroup var globals: GlobalOptions
+
+  func run() throws {
+    let result = try globals.client.introspectToken(
+      grant.name, subject: grant.subject, timeoutSeconds: globals.timeout)
+    try globals.show(result) { $0.text }
+    if !result.active { throw ExitCode(2) }
+  }
+}
+
+extension TokenIntrospection {
+  var text: String {
+    var facts = Facts()
+    facts.add("active", Cell(active ? "yes" : "no", active ? .good : .bad))
+    for (name, value) in claims.sorted(by: { $0.key < $1.key }) where name != "active" {
+      if case .string(let text) = value {
+        facts.add(name, text)
+      } else if let text = try? JSONText.line(value) {
+        facts.add(name, String(text.dropLast()))
+      }
+    }
+    return facts.rendered()
   }
 }
