@@ -161,8 +161,9 @@ enum Browser {
   static func open(_ url: String) {
     let hasDesktop = ["DISPLAY", "WAYLAND_DISPLAY"].contains { !(Console.environment($0) ?? "").isEmpty }
     guard hasDesktop else { return }
-    let words = ["xdg-open", url].map { strdup($0) }
-    defer { for word in words { free(word) } }
+    var words: [UnsafeMutablePointer<CChar>?] = [strdup("xdg-open"), strdup(url)]
+    words.append(nil)
+    defer { for case let word? in words { free(word) } }
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
@@ -171,6 +172,6 @@ enum Browser {
     }
     var child: pid_t = 0
     // Without a browser the address on the screen is all there is, as it says.
-    _ = posix_spawnp(&child, "xdg-open", &actions, nil, words + [nil], environ)
+    _ = posix_spawnp(&child, "xdg-open", &actions, nil, words, environ)
   }
 }

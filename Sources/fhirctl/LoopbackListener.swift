@@ -144,6 +144,6 @@ struct LoopbackListener {
 
       """
     let bytes = Array((head + page).utf8)
-    _ = send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue))
+    _ = send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL))
   }
 }
