@@ -8,7 +8,7 @@ never outlives the test that started it. Python's standard library only; one thr
 
 The served tree. Any prefix works, each its own tenant: /a/fhir has its token endpoint at /a/token.
     PREFIX/fhir/.well-known/smart-configuration    PREFIX/fhir/metadata    PREFIX/fhir/Patient/1 …    PREFIX/token
-    PREFIX/revoke    /.well-known/oauth-authorization-server
+    PREFIX/authorize    PREFIX/revoke    PREFIX/introspect    /.well-known/oauth-authorization-server
 Control, JSON over HTTP on the control port:
     POST /_control/reset                 POST /_control/settings {…}   (world.py: DEFAULTS)
     POST /_control/clients {…}           POST /_control/rules {…}      DELETE /_control/rules [{"ids": […]}]
@@ -17,7 +17,7 @@ Control, JSON over HTTP on the control port:
 A rule's members: path (glob), method, client_id, times; then what happens: delay (seconds), hold (a name, until
 released), drop (before_reading, after_reading, reset, half_body), hang, status, headers, body or json, content_type,
 stream_bytes (a body of that many bytes, with or without stream_chunked), header_bytes, trickle_seconds (one byte each),
-close, token (settings for this answer: expires_in of any JSON type, token_type, scope, extra, …).
+lose_reply (the token is issued and nobody is told), close, token (settings for this answer: expires_in of any JSON type, token_type, scope, extra, …).
 """
 import base64
 import json
@@ -115,7 +115,7 @@ class Exchange:
         try:
             return self.answer(entry, rule, method, url, headers, form)
         except (Gone, OSError):
-            WORLD.end(entry, entry["status"], "the client went away" if not rule.get("drop") else rule["drop"])
+            WORLD.end(entry, entry["status"], rule.get("drop") or ("reply lost" if rule.get("lose_reply") else "the client went away"))
             raise
 
     def answer(self, entry: dict, rule: dict, method: str, url, headers: dict, form: dict) -> bool:
@@ -144,6 +144,8 @@ class Exchange:
             status, content, kind, more = served(entry, method, url, headers, form, rule.get("token", {}))
             extra = {**more, **extra}
         entry["status"] = status
+        if rule.get("lose_reply"):
+            raise Gone
         if "stream_bytes" in rule:
             self.stream(status, extra, kind, rule["stream_bytes"], rule.get("stream_chunked", False))
         elif drop == "half_body":
@@ -217,12 +219,21 @@ def served(entry: dict, method: str, url, headers: dict, form: dict, overrides: 
         if status == 401:
             more["WWW-Authenticate"] = 'Basic realm="scripted"'
         return status, json.dumps(body).encode(), "application/json", more
-    if path.endswith("/revoke"):
+    if path.endswith("/authorize"):
+        query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True)) if method == "GET" else form
+        target, problem = WORLD.authorize(base + path[:-len("/authorize")], query)
+        if problem:
+            return 400, problem.encode(), "text/plain", {}
+        return 302, b"", "text/plain", {"Location": target}
+    if path.endswith("/revoke") or path.endswith("/introspect"):
         with WORLD.lock:
             client, entry["auth"], _ = WORLD.authenticate(headers, form)
-            if client is not None:
-                WORLD.tokens.get(form.get("token", ""), {})["expires_at"] = 0
-        return 200 if client is not None else 401, b"", "text/plain", {}
+        if client is None:
+            return 401, b"", "text/plain", {}
+        if path.endswith("/introspect"):
+            return 200, json.dumps(WORLD.introspect(form.get("token", ""))).encode(), "application/json", {}
+        WORLD.revoke(form.get("token", ""))
+        return 200, b"", "text/plain", {}
     fhir = path.find("/fhir")
     tenant = base + path[:max(fhir, 0)]
     if path.endswith("/.well-known/smart-configuration"):
@@ -230,7 +241,9 @@ def served(entry: dict, method: str, url, headers: dict, form: dict, overrides: 
             return 404, b"<html>not here</html>", "text/html", {}
         return tagged(headers, {
             "issuer": tenant or base, "token_endpoint": tenant + "/token", "revocation_endpoint": tenant + "/revoke",
-            "authorization_endpoint": tenant + "/authorize", "grant_types_supported": ["client_credentials"],
+            "introspection_endpoint": tenant + "/introspect", "authorization_endpoint": tenant + "/authorize",
+            "grant_types_supported": ["client_credentials", "authorization_code", "refresh_token"],
+            "authorization_response_iss_parameter_supported": WORLD.settings["answers_iss"],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
             "code_challenge_methods_supported": ["S256"], "scopes_supported": ["system/*.rs"],
             "capabilities": ["client-confidential-symmetric", "permission-v2"]})

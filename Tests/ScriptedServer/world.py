@@ -1,6 +1,7 @@
 """What the scripted server knows: clients, issued tokens, rules, and a record of every request. No sockets in here."""
 import base64
 import fnmatch
+import hashlib
 import secrets
 import threading
 import time
@@ -18,6 +19,13 @@ DEFAULTS = {
     "extra": {},              # more members of the token response (launch context)
     "refresh_tokens": False,  # give refresh tokens
     "rotate": True,           # a used refresh token is dead, and reuse ends its family
+    "reuse": "revoke_family",  # what a used refresh token does with `rotate`; or "grace" within grace_seconds
+    "grace_seconds": 10,
+    "refresh_scope": "any",   # or "required", "forbidden": servers that want scope in a refresh, or want none
+    "pkce": "required",       # or "ignored", "refused"
+    "aud": "exact",           # or "ignored"
+    "answers_iss": False,     # `iss` in the authorization response, and said so in the metadata (RFC 9207)
+    "deny": "",               # an OAuth error that the authorization endpoint answers instead of a code
     "log_secrets": False,
     "discovery": "smart-configuration",  # or "capability-statement", "oauth-metadata", "none"
     "open": False,            # reads need no token and nothing is declared about security
@@ -37,6 +45,7 @@ class World:
             self.settings = dict(DEFAULTS)
             self.clients, self.rules, self.log = {}, [], []
             self.tokens, self.refresh, self.dead_families = {}, {}, set()
+            self.codes, self.presented, self.reuse_detected = {}, {}, 0
             self.secrets_seen = set()
             self.open_holds = set()
             self.in_flight, self.high_water = {}, {}
@@ -54,7 +63,7 @@ class World:
         Those with `times` go first, the oldest of them first; then the newest standing one."""
         known = {"path", "method", "client_id", "times", "delay", "hold", "drop", "hang", "status", "headers", "body",
                  "json", "content_type", "stream_bytes", "stream_chunked", "header_bytes", "token", "close",
-                 "trickle_seconds", "note"}
+                 "trickle_seconds", "lose_reply", "note"}
         unknown = set(rule) - known
         if unknown:
             raise ValueError(f"unknown members: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
@@ -150,7 +159,9 @@ class World:
             return {"requests": len(self.log), "by_path": counts, "by_status": outcomes,
                     "in_flight": dict(self.in_flight), "high_water": dict(self.high_water),
                     "connections": self.connections, "connections_open": self.connections_open,
-                    "connections_high_water": self.connections_high_water, "tokens_issued": len(self.tokens)}
+                    "connections_high_water": self.connections_high_water, "tokens_issued": len(self.tokens),
+                    "refresh_presented_max": max(self.presented.values(), default=0),
+                    "reuse_detected": self.reuse_detected, "families_dead": len(self.dead_families)}
 
     # Clients and tokens ----------------------------------------------------------------------------------------------
 
@@ -215,35 +226,117 @@ class World:
             asked = form.get("scope", "")
             family = None
             if grant == "refresh_token":
-                known = self.refresh.get(form.get("refresh_token", ""))
-                if not known or known["client"] != client["client_id"] or known["family"] in self.dead_families:
-                    return 400, {"error": "invalid_grant", "error_description": "unknown refresh token"}, how
-                if known["used"] and settings["rotate"]:
-                    self.dead_families.add(known["family"])
-                    return 400, {"error": "invalid_grant", "error_description": "refresh token used twice"}, how
-                known["used"] = True
-                family, asked = known["family"], asked or known["scope"]
-            elif grant != "client_credentials":
+                return self.refreshed(client, settings, form, how)
+            if grant == "authorization_code":
+                return self.redeemed(client, settings, form, how)
+            if grant != "client_credentials":
                 return 400, {"error": "unsupported_grant_type"}, how
             if client.get("scopes") is not None and not set(asked.split()) <= set(client["scopes"]):
                 return 400, {"error": "invalid_scope", "error_description": "beyond what is registered"}, how
             return 200, self.issue(client, settings, asked, family), how
 
-    def issue(self, client: dict, settings: dict, asked: str, family) -> dict:
+    def refreshed(self, client: dict, settings: dict, form: dict, how: str):
+        presented = form.get("refresh_token", "")
+        self.remember(presented)
+        self.presented[presented] = self.presented.get(presented, 0) + 1
+        wants = settings["refresh_scope"]
+        if wants != "any" and (wants == "required") != ("scope" in form):
+            return 400, {"error": "invalid_request", "error_description": f"scope is {wants} here"}, how
+        known = self.refresh.get(presented)
+        if not known or known["client"] != client["client_id"] or known["family"] in self.dead_families:
+            return 400, {"error": "invalid_grant", "error_description": "unknown refresh token"}, how
+        if known["used"] and settings["rotate"]:
+            if settings["reuse"] == "grace" and time.time() <= known["used"] + settings["grace_seconds"]:
+                return 200, known["answer"], how
+            self.dead_families.add(known["family"])
+            self.reuse_detected += 1
+            return 400, {"error": "invalid_grant", "error_description": "refresh token used twice"}, how
+        asked = form.get("scope", "") or known["scope"]
+        if not set(asked.split()) <= set(known["scope"].split()):
+            return 400, {"error": "invalid_scope"}, how
+        body = self.issue(client, settings, asked, known["family"], scope=known["scope"])
+        known["used"], known["answer"] = time.time(), body
+        return 200, body, how
+
+    def authorize(self, base: str, query: dict):
+        """The redirect of the authorization endpoint for somebody who logs in and agrees: (target, problem)."""
+        with self.lock:
+            client, redirect = self.clients.get(query.get("client_id", "")), query.get("redirect_uri", "")
+            if not client or redirect not in client.get("redirect_uris", []):
+                return None, "unknown client or redirect_uri"
+            back = {"state": query.get("state", "")}
+            if self.settings["answers_iss"]:
+                back["iss"] = base
+            problem = self.settings["deny"]
+            challenge = query.get("code_challenge")
+            if query.get("response_type") != "code":
+                problem = "unsupported_response_type"
+            elif not query.get("state") or not query.get("scope"):
+                problem = "invalid_request"
+            elif self.settings["aud"] == "exact" and query.get("aud") != base + "/fhir":
+                problem = "invalid_target"
+            elif self.settings["pkce"] == "required" and (not challenge or query.get("code_challenge_method") != "S256"):
+                problem = "invalid_request"
+            elif self.settings["pkce"] == "refused" and challenge:
+                problem = "invalid_request"
+            if problem:
+                back["error"] = problem
+            else:
+                code = "code-" + secrets.token_urlsafe(24)
+                self.remember(code)
+                self.codes[code] = {"client": client["client_id"], "redirect_uri": redirect, "challenge": challenge,
+                                    "scope": query["scope"], "used": False, "until": time.time() + 60}
+                back["code"] = code
+            return redirect + ("&" if "?" in redirect else "?") + urllib.parse.urlencode(back), None
+
+    def redeemed(self, client: dict, settings: dict, form: dict, how: str):
+        self.remember(form.get("code_verifier"))
+        known = self.codes.get(form.get("code", ""))
+        def no(words: str):
+            return 400, {"error": "invalid_grant", "error_description": words}, how
+        if not known or known["client"] != client["client_id"] or known["until"] < time.time():
+            return no("unknown code")
+        if known["used"]:
+            self.dead_families.add(known["family"])
+            return no("code used twice")
+        if form.get("redirect_uri") != known["redirect_uri"]:
+            return no("another redirect_uri than was authorized")
+        digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+        if known["challenge"] and base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != known["challenge"]:
+            return no("the code_verifier does not match")
+        known["used"], known["family"] = True, secrets.token_hex(8)
+        return 200, self.issue(client, settings, known["scope"], known["family"]), how
+
+    def revoke(self, token: str) -> None:
+        with self.lock:
+            self.tokens.get(token, {})["expires_at"] = 0
+            if token in self.refresh:
+                self.dead_families.add(self.refresh[token]["family"])
+
+    def introspect(self, token: str) -> dict:
+        with self.lock:
+            known = self.tokens.get(token)
+            if not known or known["expires_at"] <= time.time():
+                return {"active": False}
+            return {"active": True, "scope": known["scope"], "client_id": known["client"],
+                    "exp": int(known["expires_at"])}
+
+    def issue(self, client: dict, settings: dict, asked: str, family, scope=None) -> dict:
+        renewal = scope is not None
         token = "at-" + secrets.token_urlsafe(settings["token_bytes"])[:settings["token_bytes"]]
         lifetime = settings["expires_in"]
         try:
             seconds = float(lifetime)
         except (TypeError, ValueError):
             seconds = 3600.0
-        scope = asked if settings["scope"] == "asked" else settings["scope"]
+        scope, whole = asked if settings["scope"] == "asked" else settings["scope"], scope or asked
         self.tokens[token] = {"client": client["client_id"], "expires_at": time.time() + seconds, "scope": scope}
         body = {"access_token": token, "token_type": settings["token_type"], "expires_in": lifetime, "scope": scope,
                 **settings["extra"]}
-        if settings["refresh_tokens"]:
+        if settings["refresh_tokens"] and (settings["rotate"] or not renewal):
             family = family or secrets.token_hex(8)
             fresh = "rt-" + secrets.token_urlsafe(32)
-            self.refresh[fresh] = {"client": client["client_id"], "family": family, "used": False, "scope": asked}
+            self.refresh[fresh] = {"client": client["client_id"], "family": family, "used": 0, "scope": whole}
             body["refresh_token"] = fresh
         return {k: v for k, v in body.items() if v != "absent"}
 
