@@ -58,6 +58,9 @@ package final class ControlListener: Sendable {
     path = nil
   }
 
+  /// It was made here and ends here.
+  var goesWithServer: Bool { path != nil }
+
   /// Removes the socket file, if it was made here.
   func removeFile() {
     if let path { unsafe unlink(path) }

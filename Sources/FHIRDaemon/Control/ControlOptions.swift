@@ -29,6 +29,8 @@ package struct ControlOptions: Sendable {
   static let readBytes = 64 << 10
   /// New clients taken in one turn of the loop.
   static let acceptsPerTurn = 64
+  /// Such turns when the server stops: as many clients as its queue can hold (listen's backlog of 4096).
+  static let acceptTurnsAtEnd = 64
   /// How long nobody is accepted when the system has no memory or descriptors left.
   static let acceptPause = Instant.Span.seconds(1)
   /// When every client is over a limit, those with buffers up to this many bytes stay.

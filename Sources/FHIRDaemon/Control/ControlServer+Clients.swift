@@ -9,17 +9,35 @@ import SMARTProtocol
 extension ControlServer {
   // MARK: Coming
 
-  func accept(on index: Int) {
-    guard index < listeners.count else { return }
+  /// - Returns: whether more may be waiting.
+  @discardableResult
+  func accept(on index: Int) -> Bool {
+    guard index < listeners.count else { return false }
     let listener = listeners[index].descriptor.number
     for _ in 0..<ControlOptions.acceptsPerTurn {
       switch clinux_accept(listener) {
-      case -EAGAIN: return
+      case -EAGAIN: return false
       case -ECONNABORTED, -EINTR: continue
       case -EMFILE, -ENFILE:
-        guard turnOneAway(listener) else { return pauseAccepting(on: index) }
-      case let result where result < 0: return pauseAccepting(on: index)
+        guard turnOneAway(listener) else {
+          pauseAccepting(on: index)
+          return false
+        }
+      case let result where result < 0:
+        pauseAccepting(on: index)
+        return false
       case let number: admit(Descriptor(owning: number))
+      }
+    }
+    return true
+  }
+
+  /// Takes in who has connected to a socket that goes with this process: nobody else will ever answer them. Those who
+  /// wait at systemd's socket are the next daemon's.
+  func acceptThoseWhoWait() {
+    for index in listeners.indices where listeners[index].goesWithServer {
+      for _ in 0..<ControlOptions.acceptTurnsAtEnd {
+        guard accept(on: index) else { break }
       }
     }
   }

@@ -96,9 +96,13 @@ package import SMARTProtocol
     switch phase {
     case .idle, .running:
       listeners.forEach { $0.removeFile() }
+      if phase == .running { acceptThoseWhoWait() }
       listeners.forEach { try? loop.remove($0.descriptor.number) }
       listeners = []
       phase = .draining(until: clock.now() + gracePeriod)
+      // What has been sent is answered, be it with a refusal; a stream that just ends says nothing.
+      moment = HotMoment(now: clock.now(), wall: clock.wall(), bootID: moment.bootID)
+      for case let client? in clients { take(.input, of: client) }
       log.record(.info, "control server is stopping", [.count: "\(counts.underWay)"])
     case .draining: break
     case .stopped: return
