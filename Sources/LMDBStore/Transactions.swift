@@ -7,6 +7,7 @@ extension Table {
   /// a handle is a constant (`openTable` refuses another number). `meta` comes first: the format number is in it.
   static let openingOrder: [Table] = [
     .meta, .connections, .names, .grants, .tokens, .inflight, .pending, .capabilities, .jobs, .audit, .access, .keys,
+    .refresh,
   ]
 
   @inline(__always)
@@ -24,6 +25,7 @@ extension Table {
     case .audit: 11
     case .access: 12
     case .keys: 13
+    case .refresh: 14
     }
   }
 }

@@ -62,6 +62,12 @@ package struct GrantFacts: Sendable, Equatable {
     self.nextAttemptAt = nextAttemptAt
   }
 
+  /// The refresh token may have been used up by a request whose reply was lost.
+  package var isInDoubt: Bool {
+    guard case .refreshToken(let token) = renewal else { return false }
+    return token.lostReplies > 0 && token.rotation != .kept
+  }
+
   package func remaining(at now: Instant) -> Instant.Span { token.map { $0.expiresAt - now } ?? .zero }
 }
 

@@ -105,7 +105,8 @@ package struct TokenMachine: Sendable {
     case .dead: return (.dead, [])
     case .unsure where !forced: return (.dead, [])
     case .refused where !forced: return (.refused, [])
-    case .failing where !forced:
+    // A refresh token in doubt is sent when the replay policy says so, not when a caller is impatient.
+    case .failing where !forced || facts.isInDoubt:
       if let next = facts.nextAttemptAt, next > now { return (.backingOff(until: next), []) }
     case .new, .valid, .refused, .failing, .unsure: break
     }

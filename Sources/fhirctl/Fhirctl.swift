@@ -26,7 +26,8 @@ struct Fhirctl: ParsableCommand {
       """,
     version: "fhirctl \(productVersion)",
     subcommands: [
-      StatusCommand.self, ConnectionCommand.self, LoginCommand.self, TokenCommand.self, ExecCommand.self, HealthCommand.self,
+      StatusCommand.self, ConnectionCommand.self, LoginCommand.self, TokenCommand.self, ExecCommand.self,
+      HealthCommand.self,
       AccessCommand.self, ServerCommand.self,
     ])
 

@@ -116,7 +116,8 @@ extension AuthorizationStatus {
     if let token {
       text += token.facts(at: now).rendered()
       if token.hasRefreshToken == false {
-        text += "the server gave no refresh token: the grant ends with its access token; "
+        text +=
+          "the server gave no refresh token: the grant ends with its access token; "
           + "ask for the scope offline_access\n"
       }
     }

@@ -67,7 +67,9 @@ extension TokenStatus {
       facts.add("not granted", Cell(missingScope.joined(separator: " "), .warning))
     }
     if let authorizedAt { facts.add("logged in", Moment.relative(authorizedAt, to: now)) }
-    if let hasRefreshToken { facts.add("refresh token", hasRefreshToken ? rotation.map { "yes (\($0))" } ?? "yes" : "no") }
+    if let hasRefreshToken {
+      facts.add("refresh token", hasRefreshToken ? rotation.map { "yes (\($0))" } ?? "yes" : "no")
+    }
     if let lostReplies { facts.add("lost replies", Cell("\(lostReplies)", .warning)) }
     facts.add("last error", lastError.map { Cell($0.words(at: now), .bad) })
     facts.add("generation", "\(generation)")

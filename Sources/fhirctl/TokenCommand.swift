@@ -159,7 +159,8 @@ extension TokenRevokeResult {
       let detail = part.detail.map { ": \(Text.printable($0))" } ?? ""
       text += "\(spaced(part.token)) at the server: \(spaced(part.outcome))\(detail)\n"
     }
-    text += erased.isEmpty ? "there was no token here\n" : "erased here: \(erased.map(spaced).joined(separator: ", "))\n"
+    text +=
+      erased.isEmpty ? "there was no token here\n" : "erased here: \(erased.map(spaced).joined(separator: ", "))\n"
     return text
   }
 }

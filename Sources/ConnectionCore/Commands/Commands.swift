@@ -29,7 +29,8 @@ package struct Commands: CommandHandler {
 
   package init(
     engine: Engine, directory: Directory, health: any HealthSource, tester: ConnectionTester,
-    authorizer: Authorizer, clock: any Clock, entropy: any Entropy, log: any EventLog, about: About, settings: any SettingsSource
+    authorizer: Authorizer, clock: any Clock, entropy: any Entropy, log: any EventLog, about: About,
+    settings: any SettingsSource
   ) {
     self.engine = engine
     self.directory = directory

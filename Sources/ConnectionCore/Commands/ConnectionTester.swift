@@ -180,7 +180,8 @@ package struct ConnectionTester: Sendable {
       return await testRead(connection, token: nil, capabilities, &steps)
     }
     if id == nil, connection.usesLogins {
-      return steps.skip(["token", "authorized_read"], "a person must log in once the connection is saved: fhirctl login")
+      return steps.skip(
+        ["token", "authorized_read"], "a person must log in once the connection is saved: fhirctl login")
     }
     let start = clock.now()
     do {

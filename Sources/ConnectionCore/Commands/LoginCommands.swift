@@ -14,7 +14,8 @@ extension Commands {
     let record = found.connection.record
     guard record.usesLogins else {
       throw ControlError(
-        .validationFailed, "\(found.name.debugDescription) has no logins: its auth_method is \(record.fields.authMethod ?? "none")",
+        .validationFailed,
+        "\(found.name.debugDescription) has no logins: its auth_method is \(record.fields.authMethod ?? "none")",
         hint: "fhirctl connection update '\(found.name)' --auth-method authorization_code")
     }
     let scope = try loginScope(parameters, record)
@@ -94,7 +95,8 @@ extension Commands {
     guard let only = matches.first, matches.count == 1 else {
       throw ControlError(
         .connectionNotFound,
-        matches.isEmpty ? "no connection has the base URL \(baseURL)" : "\(matches.count) connections have the base URL \(baseURL)",
+        matches.isEmpty
+          ? "no connection has the base URL \(baseURL)" : "\(matches.count) connections have the base URL \(baseURL)",
         hint: "name the connection")
     }
     return only
@@ -179,7 +181,8 @@ extension Commands {
   static var unknownState: ControlError {
     ControlError(
       .stateMismatch, "no login with this state is under way",
-      hint: "begin a new one: fhirctl login NAME; a login lasts \(Int(PendingAuthorization.lifetime.seconds / 60)) minutes")
+      hint:
+        "begin a new one: fhirctl login NAME; a login lasts \(Int(PendingAuthorization.lifetime.seconds / 60)) minutes")
   }
 
   func loginStatus(_ parameters: AuthorizationReference, _ caller: Caller) async throws(ControlError)

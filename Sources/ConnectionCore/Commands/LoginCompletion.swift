@@ -29,7 +29,8 @@ extension Commands {
       throw try await fail(
         address, found,
         ControlError(
-          .stateMismatch, problem, hint: "another server may have answered; nothing was sent to it"), oauth: nil)
+          .stateMismatch, problem.sentence, hint: "another server may have answered; nothing was sent to it"),
+        oauth: nil)
     }
     switch response.outcome {
     case .refused(let error): throw try await fail(address, found, Self.refusal(error, pending), oauth: error)
@@ -57,7 +58,8 @@ extension Commands {
     do throws(AuthorizationResponseProblem) {
       guard let url = parameters.redirectURL else {
         return try AuthorizationResponse(
-          state: parameters.state, code: parameters.code, iss: parameters.iss, error: parameters.error,
+          state: parameters.state, code: parameters.code.map { Array($0.utf8) }, iss: parameters.iss,
+          error: parameters.error,
           errorDescription: parameters.errorDescription, errorURI: parameters.errorURI)
       }
       return try AuthorizationResponse(redirectURL: url)

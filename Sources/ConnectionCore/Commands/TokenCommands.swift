@@ -48,7 +48,8 @@ extension Commands {
         hint: "leave subject out: a connection with client_credentials has one grant")
     }
     let key = ledger.grantKey(found.id, subject: subject)
-    guard subject.isEmpty || (try read { () throws(LedgerError) in try ledger.grant(key) }) != nil else {
+    if subject.isEmpty { return key }
+    guard try read({ () throws(LedgerError) in try ledger.grant(key) }) != nil else {
       throw ControlError(
         .needsLogin, "\(found.name.debugDescription) has no grant for this subject",
         hint: loginCommandText(found.name, subject))

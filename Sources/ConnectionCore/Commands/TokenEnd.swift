@@ -18,7 +18,8 @@ extension Commands {
     return TokenRevokeResult(server: parts, erased: erased)
   }
 
-  func introspectToken(_ parameters: GrantReference, _ caller: Caller) async throws(ControlError) -> TokenIntrospection {
+  func introspectToken(_ parameters: GrantReference, _ caller: Caller) async throws(ControlError) -> TokenIntrospection
+  {
     let subject = parameters.subject ?? ""
     let found = try directory.find(parameters.connection, subject: subject, for: .tokenIntrospect, caller)
     _ = try grantKey(found, subject)

@@ -88,7 +88,8 @@ extension Authorizer {
     case .serverTrouble, .network, .garbled:
       // A gateway that gave up waiting, or a success that cannot be read: the server may have done its part.
       switch refusal.status {
-      case 200...299, 502, 504: return .replyLost(sentAt: sentAt, retryAfter: refusal.retryAfter)
+      case let status? where (200...299).contains(status) || status == 502 || status == 504:
+        return .replyLost(sentAt: sentAt, retryAfter: refusal.retryAfter)
       default: return .trouble(retryAfter: refusal.retryAfter)
       }
     }

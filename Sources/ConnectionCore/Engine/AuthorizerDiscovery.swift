@@ -4,7 +4,8 @@ import SMARTProtocol
 
 extension Authorizer {
   /// What is known of the server's endpoints, asked for now where it is not known or too old.
-  func loginDiscovery(_ id: ConnectionID, _ connection: ConnectionRecord) async throws(ControlError) -> DiscoveryRecord {
+  func loginDiscovery(_ id: ConnectionID, _ connection: ConnectionRecord) async throws(ControlError) -> DiscoveryRecord
+  {
     if let known = freshDiscovery(id, connection),
       known.endpoints["auth_url"] != nil || connection.fields.authURL != nil,
       known.endpoints["token_url"] != nil || connection.fields.tokenURL != nil

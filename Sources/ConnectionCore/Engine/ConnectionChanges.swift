@@ -60,7 +60,7 @@ extension Engine {
 
   private func firstLook(of record: ConnectionRecord) -> Instant? {
     if record.usesLogins { return nil }
-    switch policy(of: record).mode {
+    return switch policy(of: record).mode {
     case .ahead: clock.now()
     case .onDemand: nil
     }

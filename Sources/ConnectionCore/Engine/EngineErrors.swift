@@ -68,8 +68,9 @@ extension Engine {
       return ControlError(
         .needsLogin, "the reply to a refresh was lost, and the refresh token may be used up",
         detail: last?.message,
-        hint: "\(run.loginCommand); or try the old refresh token once more: fhirctl token refresh '\(run.connection.name)'")
-    case .new, .valid where run.machine.facts.renewal == .login:
+        hint:
+          "\(run.loginCommand); or try the old refresh token once more: fhirctl token refresh '\(run.connection.name)'")
+    case .new where run.machine.facts.renewal == .login, .valid where run.machine.facts.renewal == .login:
       return ControlError(
         .needsLogin,
         run.machine.facts.token == nil

@@ -24,7 +24,10 @@ extension Engine {
     }
     log.record(
       .notice, "login begun",
-      [.event: "login_begun", .connection: pending.connection, .name: pending.connectionName, .caller: "uid:\(pending.initiatorUID)"])
+      [
+        .event: "login_begun", .connection: pending.connection, .name: pending.connectionName,
+        .caller: "uid:\(pending.initiatorUID)",
+      ])
   }
 
   /// Puts a login into its next state; only one of those who try at the same time succeeds (R4.15).
@@ -62,7 +65,9 @@ extension Engine {
 
   /// Makes the grant of a login: the tokens, and the login's end, in one transaction.
   /// - Throws: the store's errors; then nothing has changed, and the caller may try again.
-  func adoptLogin(_ token: GrantedToken, _ pending: PendingAuthorization, at address: RecordAddress, _ generation: Generation)
+  func adoptLogin(
+    _ token: GrantedToken, _ pending: PendingAuthorization, at address: RecordAddress, _ generation: Generation
+  )
     async throws(ControlError)
   {
     guard let id = ConnectionID(pending.connection) else { throw ControlError.noSuchGrant }

@@ -1,6 +1,5 @@
 /// The records of the tables `inflight` and `refresh`: what may be out, and what it was asked with.
-package import FHIRControl
-package import SMARTProtocol
+import SMARTProtocol
 
 /// The record of the table `inflight`: a token request may be out. Written before the request, gone with its outcome.
 package struct InFlightRecord: Sendable, Equatable {

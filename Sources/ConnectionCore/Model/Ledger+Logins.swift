@@ -1,5 +1,4 @@
 /// Typed access to what logins need: refresh tokens, and authorizations under way.
-package import FHIRControl
 import SMARTProtocol
 
 extension Ledger {
