@@ -17,6 +17,10 @@ package struct SystemClock: Clock {
   package func now() -> Instant { Instant(milliseconds: Self.milliseconds(CLOCK_BOOTTIME)) }
   package func wall() -> Timestamp { Self.wallNow() }
 
+  package func pause(_ span: Instant.Span) async {
+    try? await Task.sleep(nanoseconds: UInt64(max(0, span.milliseconds)) * 1_000_000)
+  }
+
   static func wallNow() -> Timestamp { Timestamp(milliseconds: milliseconds(CLOCK_REALTIME)) }
 
   private static func milliseconds(_ clock: Int32) -> Int64 {

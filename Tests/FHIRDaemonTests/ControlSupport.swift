@@ -10,6 +10,7 @@ import Synchronization
 import Testing
 
 struct BootClock: ConnectionCore.Clock {
+  func pause(_ span: Instant.Span) async { fatalError("this test must not wait") }
   func now() -> Instant { Instant(milliseconds: bootMilliseconds()) }
   func wall() -> Timestamp { Timestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1000)) }
   var bootID: UInt64 { 7 }

@@ -126,7 +126,7 @@ extension Commands {
 
   /// Attempts to store a login's tokens, and the seconds between them: the server has them counted as given.
   static var keepAttempts: Int { 12 }
-  static var keepPause: UInt64 { 5_000_000_000 }
+  static var keepPause: Instant.Span { .seconds(5) }
 
   private func keep(
     _ token: GrantedToken, _ pending: PendingAuthorization, _ address: RecordAddress, _ generation: Generation,
@@ -140,7 +140,7 @@ extension Commands {
       } catch { last = error }
       // Only a store that takes no writes may come to its senses.
       guard [.storeFull, .storeReadOnly].contains(last.data.code), attempt < Self.keepAttempts else { break }
-      try? await Task.sleep(nanoseconds: Self.keepPause)
+      await clock.pause(Self.keepPause)
     }
     return await failed(last)
   }

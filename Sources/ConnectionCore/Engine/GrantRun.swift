@@ -27,7 +27,8 @@ struct GrantRun {
   /// What the grant's next token is asked for with.
   var askKind: TokenAsk.Kind {
     switch record.renewal {
-    case .client, .login: .clientCredentials  // a grant that only a login renews never gets here: the machine sees to it
+    // A grant that only a login renews never gets here: the machine sees to it.
+    case .client, .login: .clientCredentials
     case .refreshToken: .refresh(key, record)
     }
   }

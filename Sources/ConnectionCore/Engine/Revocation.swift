@@ -61,7 +61,7 @@ extension Authorizer {
         case .retryLater(let wait):
           guard attempt < Self.attempts else { break }
           let pause = min(wait ?? .seconds(1), Self.patienceMax)
-          try? await Task.sleep(nanoseconds: UInt64(max(0, pause.milliseconds)) * 1_000_000)
+          await clock.pause(pause)
         }
       } catch let failure as HTTPFailure {
         detail = failure.detail

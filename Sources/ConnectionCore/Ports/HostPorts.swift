@@ -9,6 +9,8 @@ package protocol Clock: Sendable {
   func wall() -> Timestamp
   /// Names this boot of the machine; instants of another boot mean nothing.
   var bootID: UInt64 { get }
+  /// Returns after this long, or when the task is cancelled.
+  func pause(_ span: Instant.Span) async
 }
 
 package protocol Entropy: Sendable {
