@@ -1,0 +1,63 @@
+/// Logins on the stage: a connection of people at the scripted server, and a browser that always agrees.
+import FHIRControl
+import TestSupport
+import Testing
+
+extension Stage {
+  static let redirectURI = "http://127.0.0.1:8765/callback"
+  static let appID = "test-app"
+
+  /// A connection with logins; `fields` go on top.
+  @discardableResult
+  func createApp(_ name: String, tenant: String = "", _ fields: WireJSON = [:]) async throws -> WireJSON {
+    try await server.register(
+      client: Self.appID, secret: Self.clientSecret, ["redirect_uris": [.string(Self.redirectURI)]])
+    let app: WireJSON = [
+      "auth_method": "authorization_code", "client_id": .string(Self.appID),
+      "scope": "launch/patient patient/*.rs offline_access", "redirect_uri": .string(Self.redirectURI),
+    ]
+    return try await create(name, tenant: tenant, app.merging(fields))
+  }
+
+  /// Where the server sends the browser after somebody has logged in and agreed.
+  func agree(_ authorizationURL: String) async throws -> String {
+    let path = String(authorizationURL.dropFirst(server.origin.count))
+    let reply = try await LoopbackHTTP.head(port: UInt16(server.port), path: path)
+    return try #require(reply["location"], "no redirect from \(path): \(reply)")
+  }
+
+  /// A whole login.
+  @discardableResult
+  func logIn(_ name: String, subject: String = "", over other: ControlConnection? = nil) async throws -> WireJSON {
+    let control = other ?? self.control
+    let login = try await control.result(
+      "authorization.start", ["connection": .string(name), "subject": .string(subject)])
+    let back = try await agree(try #require(login["authorization_url"].string))
+    let status = try await control.result("authorization.complete", ["redirect_url": .string(back)])
+    #expect(status["progress"] == "completed", "\(status.text)")
+    return status
+  }
+}
+
+extension LoopbackHTTP {
+  /// The header fields of an answer to GET, by name in lower case; `status` beside them.
+  static func head(port: UInt16, path: String) async throws -> [String: String] {
+    let request = "GET \(path) HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nConnection: close\r\n\r\n"
+    let bytes = Array(request.utf8)
+    let answer = try await blockingWork {
+      let socket = try TestSocket(.loopback(port))
+      try socket.write(bytes)
+      return try socket.readToEnd()
+    }
+    var fields: [String: String] = [:]
+    for (i, line) in String(decoding: answer, as: UTF8.self).split(separator: "\r\n").enumerated() {
+      if i == 0 {
+        fields["status"] = line.split(separator: " ").dropFirst().first.map(String.init)
+      } else if let colon = line.firstIndex(of: ":") {
+        let value = line[line.index(after: colon)...].drop { $0 == " " }
+        fields[line[..<colon].lowercased()] = String(value)
+      }
+    }
+    return fields
+  }
+}
