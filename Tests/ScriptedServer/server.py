@@ -4,20 +4,28 @@
     server.py [--port N] [--control-port N]      0 (the default): any free port
 
 Prints one line, {"port": …, "control_port": …}, then serves on 127.0.0.1 until its standard input closes, so that it
-never outlives the test that started it. Python's standard library only; one thread for each client connection.
+never outlives the test that started it. Python's standard library only (and the openssl command, for client
+assertions); one thread for each client connection. check.py drives all of it.
 
 The served tree. Any prefix works, each its own tenant: /a/fhir has its token endpoint at /a/token.
-    PREFIX/fhir/.well-known/smart-configuration    PREFIX/fhir/metadata    PREFIX/fhir/Patient/1 …    PREFIX/token
-    PREFIX/authorize    PREFIX/revoke    PREFIX/introspect    /.well-known/oauth-authorization-server
+    PREFIX/fhir/.well-known/smart-configuration    PREFIX/fhir/metadata    PREFIX/fhir/Patient/1 …
+    PREFIX/authorize (GET, POST; the user is there and says yes)    PREFIX/token    PREFIX/revoke    PREFIX/introspect
+    /.well-known/oauth-authorization-server
 Control, JSON over HTTP on the control port:
-    POST /_control/reset                 POST /_control/settings {…}   (world.py: DEFAULTS)
+    POST /_control/reset                 POST /_control/settings {…}   (world.py and grants.py have the defaults)
     POST /_control/clients {…}           POST /_control/rules {…}      DELETE /_control/rules [{"ids": […]}]
-    POST /_control/release {"hold": N}   POST /_control/expire {}      (every issued token is dead here from now on)
-    GET /_control/log[?since=N]          GET /_control/stats           GET /_control/secrets
+    POST /_control/release {"hold": N}   POST /_control/expire {}      (every issued token is dead here from now on;
+    GET /_control/log[?since=N]              {"refresh": true}: every refresh token, too)
+    GET /_control/stats                  GET /_control/secrets
 A rule's members: path (glob), method, client_id, times; then what happens: delay (seconds), hold (a name, until
 released), drop (before_reading, after_reading, reset, half_body), hang, status, headers, body or json, content_type,
 stream_bytes (a body of that many bytes, with or without stream_chunked), header_bytes, trickle_seconds (one byte each),
-lose_reply (the token is issued and nobody is told), close, token (settings for this answer: expires_in of any JSON type, token_type, scope, extra, …).
+close, token or settings (settings for this answer: expires_in of any JSON type, token_type, scope, extra,
+authorize_error, …), lose_reply (all is done as asked, a refresh token rotated, and then the connection is closed
+without a byte), carry_out (all is done as asked, and then the rule's own status, body or json is the answer).
+A token endpoint that answers nonsense: {"json": {"error": "invalid_scope"}} is an error with 200, {"body": "<html>"} is
+HTML with 200, {"body": "{\\"access", "content_type": "application/json"} is JSON cut off; {"drop": "half_body"} is half of
+the true answer, after it was carried out; beside a body or json it is half of that, and nothing was carried out.
 """
 import base64
 import json
@@ -103,22 +111,25 @@ class Exchange:
         # Who the client is stands in the body, so a rule that drops before reading it goes by method and path alone.
         rule = WORLD.take_rule(method, url.path, None)
         body = b"" if rule else self.read_body(headers)
-        form = {}
+        form, text = {}, ""
         if "application/x-www-form-urlencoded" in headers.get("content-type", ""):
-            form = dict(urllib.parse.parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+            text = body.decode("utf-8", "replace")
+            form = dict(urllib.parse.parse_qsl(text, keep_blank_values=True))
         client_id = client_of(headers, form)
+        WORLD.note_request(url.path, form)
         rule = rule or WORLD.take_rule(method, url.path, client_id)
         entry = WORLD.begin({
             "method": method, "path": url.path, "query": url.query, "connection": self.number,
             "headers": WORLD.shown_headers(pairs), "form": WORLD.shown_form(form), "body_bytes": len(body),
             "client_id": client_id, "rule": rule.get("id"), "note": rule.get("note")})
         try:
-            return self.answer(entry, rule, method, url, headers, form)
+            return self.answer(entry, rule, method, url, headers, form, text)
         except (Gone, OSError):
-            WORLD.end(entry, entry["status"], rule.get("drop") or ("reply lost" if rule.get("lose_reply") else "the client went away"))
+            lost = "lose_reply" if rule.get("lose_reply") else "the client went away"
+            WORLD.end(entry, entry["status"], rule.get("drop", lost))
             raise
 
-    def answer(self, entry: dict, rule: dict, method: str, url, headers: dict, form: dict) -> bool:
+    def answer(self, entry: dict, rule: dict, method: str, url, headers: dict, form: dict, text: str) -> bool:
         drop = rule.get("drop")
         if drop in ("before_reading", "after_reading"):
             raise Gone
@@ -136,12 +147,15 @@ class Exchange:
         extra = dict(rule.get("headers", {}))
         if "header_bytes" in rule:
             extra["X-Filler"] = "x" * rule["header_bytes"]
-        if {"status", "body", "json", "stream_bytes"} & set(rule):
+        scripted = {"status", "body", "json", "stream_bytes"} & set(rule)
+        if not scripted or rule.get("carry_out"):
+            overrides = {**rule.get("token", {}), **rule.get("settings", {})}
+            status, content, kind, more = served(entry, method, url, headers, form, text, overrides)
+        if scripted:
             status = rule.get("status", 200)
             content = json.dumps(rule["json"]).encode() if "json" in rule else rule.get("body", "").encode()
             kind = rule.get("content_type", "application/json" if "json" in rule else "text/html")
         else:
-            status, content, kind, more = served(entry, method, url, headers, form, rule.get("token", {}))
             extra = {**more, **extra}
         entry["status"] = status
         if rule.get("lose_reply"):
@@ -207,52 +221,30 @@ def client_of(headers: dict, form: dict) -> str:
     return ""
 
 
-def served(entry: dict, method: str, url, headers: dict, form: dict, overrides: dict):
+def served(entry: dict, method: str, url, headers: dict, form: dict, text: str, overrides: dict):
     """What a well-behaved server answers: (status, body, content type, headers)."""
     base = "http://" + headers.get("host", "127.0.0.1")
     path, discovery = url.path, WORLD.settings["discovery"]
-    if path.endswith("/token"):
-        if method != "POST":
-            return 405, b"", "text/plain", {"Allow": "POST"}
-        status, body, entry["auth"] = WORLD.token_answer(headers, form, overrides)
-        more = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-        if status == 401:
-            more["WWW-Authenticate"] = 'Basic realm="scripted"'
-        return status, json.dumps(body).encode(), "application/json", more
     if path.endswith("/authorize"):
-        query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True)) if method == "GET" else form
-        target, problem = WORLD.authorize(base + path[:-len("/authorize")], query)
-        if problem:
-            return 400, problem.encode(), "text/plain", {}
-        return 302, b"", "text/plain", {"Location": target}
-    if path.endswith("/revoke") or path.endswith("/introspect"):
-        with WORLD.lock:
-            client, entry["auth"], _ = WORLD.authenticate(headers, form)
-        if client is None:
-            return 401, b"", "text/plain", {}
-        if path.endswith("/introspect"):
-            return 200, json.dumps(WORLD.introspect(form.get("token", ""))).encode(), "application/json", {}
-        WORLD.revoke(form.get("token", ""))
-        return 200, b"", "text/plain", {}
+        return authorized(entry, method, url, base, url.query if method == "GET" else text, overrides)
+    for name in ("token", "revoke", "introspect"):
+        if path.endswith("/" + name):
+            return oauth(name, entry, method, base + path, headers, form, overrides)
     fhir = path.find("/fhir")
     tenant = base + path[:max(fhir, 0)]
     if path.endswith("/.well-known/smart-configuration"):
         if discovery != "smart-configuration" or WORLD.settings["open"]:
             return 404, b"<html>not here</html>", "text/html", {}
         return tagged(headers, {
-            "issuer": tenant or base, "token_endpoint": tenant + "/token", "revocation_endpoint": tenant + "/revoke",
-            "introspection_endpoint": tenant + "/introspect", "authorization_endpoint": tenant + "/authorize",
-            "grant_types_supported": ["client_credentials", "authorization_code", "refresh_token"],
-            "authorization_response_iss_parameter_supported": WORLD.settings["answers_iss"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-            "code_challenge_methods_supported": ["S256"], "scopes_supported": ["system/*.rs"],
-            "capabilities": ["client-confidential-symmetric", "permission-v2"]})
+            **metadata(tenant or base), "scopes_supported": ["system/*.rs"],
+            "capabilities": ["launch-standalone", "launch-ehr", "client-public", "client-confidential-symmetric",
+                             "context-standalone-patient", "permission-offline", "permission-v2"]
+            + (["client-confidential-asymmetric"] if WORLD.settings["assertion_jwks"] else [])})
     if "/.well-known/oauth-authorization-server" in path:
         if discovery != "oauth-metadata":
             return 404, b"<html>not here</html>", "text/html", {}
         at = base + path.replace("/.well-known/oauth-authorization-server", "").replace("/fhir", "")
-        return tagged(headers, {"issuer": at, "token_endpoint": at + "/token",
-                                "authorization_endpoint": at + "/authorize", "response_types_supported": ["code"]})
+        return tagged(headers, metadata(at))
     if "/.well-known/" in path:
         return 404, b"<html>not here</html>", "text/html", {}
     if path.endswith("/metadata"):
@@ -260,7 +252,9 @@ def served(entry: dict, method: str, url, headers: dict, form: dict, overrides: 
         if discovery == "capability-statement" and not WORLD.settings["open"]:
             security = {"security": {"extension": [{"url": OAUTH_URIS, "extension": [
                 {"url": "token", "valueUri": tenant + "/token"},
-                {"url": "authorize", "valueUri": tenant + "/authorize"}]}]}}
+                {"url": "authorize", "valueUri": tenant + "/authorize"}]
+                + [{"url": name, "valueUri": f"{tenant}/{name}"} for name, setting in
+                   (("revoke", "revocation"), ("introspect", "introspection")) if WORLD.settings[setting]]}]}}
         return tagged(headers, {
             "resourceType": "CapabilityStatement", "status": "active", "kind": "instance", "fhirVersion": "4.0.1",
             "date": "2026-01-01", "format": ["json"], "software": {"name": "scripted"},
@@ -273,6 +267,57 @@ def served(entry: dict, method: str, url, headers: dict, form: dict, overrides: 
         found = {"resourceType": kind, "id": rest} if rest else {"resourceType": "Bundle", "type": "searchset"}
         return 200, json.dumps(found).encode(), "application/fhir+json", {"ETag": 'W/"1"'}
     return 404, b"<html>not here</html>", "text/html", {}
+
+
+def metadata(at: str) -> dict:
+    """What SMART's and OAuth's documents have in common. `at`: the tenant's origin and prefix, its issuer."""
+    settings = WORLD.settings
+    methods, more = ["client_secret_basic", "client_secret_post"], {}
+    if settings["assertion_jwks"]:
+        methods.append("private_key_jwt")
+        more["token_endpoint_auth_signing_alg_values_supported"] = ["RS384", "ES384"]
+    if settings["revocation"]:
+        more["revocation_endpoint"] = at + "/revoke"
+    if settings["introspection"]:
+        more["introspection_endpoint"] = at + "/introspect"
+    if settings["declares_iss"]:
+        more["authorization_response_iss_parameter_supported"] = True
+    return {"issuer": at, "authorization_endpoint": at + "/authorize", "token_endpoint": at + "/token",
+            "response_types_supported": ["code"], "code_challenge_methods_supported": ["S256"],
+            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+            "token_endpoint_auth_methods_supported": methods, **more}
+
+
+def authorized(entry: dict, method: str, url, base: str, text: str, overrides: dict):
+    """The authorization endpoint's answer; `entry` gets `asked` (the parameters) and `authorized` (how it ended)."""
+    if method not in ("GET", "POST"):
+        return 405, b"", "text/plain", {"Allow": "GET, POST"}
+    pairs = urllib.parse.parse_qsl(text, keep_blank_values=True)
+    tenant = base + url.path.removesuffix("/authorize")
+    entry["asked"] = dict(pairs)
+    location, entry["authorized"] = WORLD.authorize(pairs, tenant, overrides)
+    if location is None:
+        return 400, f"<html>{entry['authorized']}</html>".encode(), "text/html", {}
+    return 302, b"", "text/html", {"Location": location, "Cache-Control": "no-store"}
+
+
+def oauth(name: str, entry: dict, method: str, at: str, headers: dict, form: dict, overrides: dict):
+    """The answers of the three endpoints that clients post to; `entry` gets `auth`, how the client authenticated."""
+    if (name == "revoke" and not WORLD.settings["revocation"]) or (
+            name == "introspect" and not WORLD.settings["introspection"]):
+        return 404, b"<html>not here</html>", "text/html", {}
+    if method != "POST":
+        return 405, b"", "text/plain", {"Allow": "POST"}
+    if name == "token":
+        status, body, entry["auth"] = WORLD.token_answer(headers, form, overrides, at)
+    else:
+        answer = WORLD.revoke if name == "revoke" else WORLD.introspect
+        status, body, entry["auth"] = answer(headers, form, at)
+    more = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+    if status == 401:
+        more["WWW-Authenticate"] = 'Basic realm="scripted"'
+    content = b"" if name == "revoke" and status == 200 else json.dumps(body).encode()
+    return status, content, "application/json", more
 
 
 def tagged(headers: dict, document: dict):
@@ -308,9 +353,7 @@ def control(method: str, url, body: bytes):
         elif command == ("POST", "release"):
             WORLD.release(asked["hold"])
         elif command == ("POST", "expire"):
-            with WORLD.lock:
-                for token in WORLD.tokens.values():
-                    token["expires_at"] = 0
+            WORLD.expire(asked.get("refresh", False))
         elif command == ("GET", "log"):
             since = int(dict(urllib.parse.parse_qsl(url.query)).get("since", "0"))
             with WORLD.lock:
