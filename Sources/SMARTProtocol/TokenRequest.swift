@@ -40,7 +40,9 @@ package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStrin
   }
 
   /// `grant_type=authorization_code`. Source: RFC 6749 section 4.1.3, RFC 7636 section 4.5.
-  /// - Parameter redirectURI: the one of the authorization request, byte for byte.
+  /// - Parameters:
+  ///   - redirectURI: the one of the authorization request, byte for byte.
+  ///   - verifier: empty: left out, for a server that refuses PKCE.
   package static func authorizationCode(
     at url: EndpointURL, code: some Collection<UInt8>, redirectURI: String, verifier: some Collection<UInt8>,
     clientID: String, secret: some Collection<UInt8>, authentication: ClientAuthentication,
@@ -50,8 +52,9 @@ package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStrin
       url: url,
       parameters: [
         Parameter("grant_type", "authorization_code"), Parameter("code", required: code),
-        Parameter("redirect_uri", redirectURI), Parameter("code_verifier", required: verifier),
-      ], client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: sendsClientID),
+        Parameter("redirect_uri", redirectURI),
+      ] + (verifier.isEmpty ? [] : [Parameter("code_verifier", required: verifier)]),
+      client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: sendsClientID),
       extraParameters: extraParameters)
   }
 

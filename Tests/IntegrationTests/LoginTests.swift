@@ -79,7 +79,7 @@ struct LoginTests {
   @Test func `R4.12 a refusal uses the state up and is kept in the server's words`() async throws {
     try await onStage { stage in
       try await stage.createApp("app")
-      try await stage.server.settings(["deny": "access_denied"])
+      try await stage.server.settings(["authorize_error": ["error": "access_denied"]])
       let login = try await start(stage)
       let back = try await stage.agree(try #require(login["authorization_url"].string))
       let answer = try await stage.control.call("authorization.complete", ["redirect_url": .string(back)])
@@ -95,7 +95,7 @@ struct LoginTests {
 
   @Test func `R4.13 R4.14 an answer of another issuer gets no code of ours`() async throws {
     try await onStage { stage in
-      try await stage.server.settings(["answers_iss": true])
+      try await stage.server.settings(["answers_iss": true, "declares_iss": true])
       try await stage.createApp("app")
       let login = try await start(stage)
       let back = try await stage.agree(try #require(login["authorization_url"].string))
@@ -221,7 +221,7 @@ struct LoginTests {
 
   @Test func `a server that refuses PKCE is served after an explicit opt-out, and the journal has it`() async throws {
     try await onStage { stage in
-      try await stage.server.settings(["pkce": "refused"])
+      try await stage.server.settings(["pkce": "refuse"])
       try await stage.createApp("app")
       let login = try await start(stage)
       let back = try await stage.agree(try #require(login["authorization_url"].string))

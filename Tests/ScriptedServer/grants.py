@@ -74,6 +74,7 @@ class Grants:
                 "refresh_presented": dict(self.presented),
                 "refresh_presented_max": max(self.presented.values(), default=0),
                 "reuse_detected": self.reuse_detected, "code_reuse_detected": self.code_reuse_detected,
+                "families_dead": len(self.dead_families),
                 "assertions_good": self.assertions_good, "assertion_problems": list(self.assertion_problems)}
 
     def expire(self, refresh_too: bool) -> None:
