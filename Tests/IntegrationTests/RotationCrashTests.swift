@@ -95,7 +95,8 @@ struct RotationCrashTests {
       }
       let stats = try await stage.server.stats()
       #expect(stats["families_dead"].int == dead, "\(stats.text)")
-      #expect(stats["reuse_detected"].int == dead, "a grant ended for another reason: \(stats.text)")
+      // A token of a family that is dead already may be shown again by an operator's word, and is counted again.
+      #expect(try #require(stats["reuse_detected"].int) >= dead, "a grant ended for another reason: \(stats.text)")
       // Once by itself, once more by the replay policy; an operator's word may add one after two crashes.
       #expect(try #require(stats["refresh_presented_max"].int) <= 4, "\(stats.text)")
       print("kill -9 with rotation: \(Self.runs) runs, \(logins) logins, \(dead) ended by reuse detection")
