@@ -67,6 +67,8 @@ public struct TokenStatus: Codable, Sendable, Hashable {
   public var hasRefreshToken: Bool?
   /// When a person logged in.
   public var authorizedAt: Timestamp?
+  /// What became of the login's `id_token`: `verified`, or `unverified: ` and why.
+  public var identity: String?
   /// What the server does with a refresh token that was used: `unknown`, `kept`, `rotated`.
   public var rotation: String?
   /// Refreshes in a row whose reply was lost.
@@ -82,7 +84,7 @@ public struct TokenStatus: Codable, Sendable, Hashable {
   }
 
   enum CodingKeys: String, CodingKey {
-    case subject, state, scope, generation, rotation, hint
+    case subject, state, scope, generation, rotation, hint, identity
     case hasRefreshToken = "has_refresh_token"
     case authorizedAt = "authorized_at"
     case lostReplies = "lost_replies"

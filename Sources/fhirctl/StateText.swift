@@ -67,6 +67,7 @@ extension TokenStatus {
       facts.add("not granted", Cell(missingScope.joined(separator: " "), .warning))
     }
     if let authorizedAt { facts.add("logged in", Moment.relative(authorizedAt, to: now)) }
+    facts.add("identity", identity)
     if let hasRefreshToken {
       facts.add("refresh token", hasRefreshToken ? rotation.map { "yes (\($0))" } ?? "yes" : "no")
     }

@@ -119,6 +119,7 @@ extension Commands {
   private func describeLogin(_ grant: GrantRecord, name: String, in status: inout TokenStatus) {
     status.hasRefreshToken = grant.renewal == .refreshToken
     status.authorizedAt = grant.authorizedAt
+    status.identity = grant.identity
     status.rotation = grant.renewal == .refreshToken ? Self.words(grant.rotation) : nil
     status.lostReplies = grant.lostReplies > 0 ? grant.lostReplies : nil
     if status.state == .needsLogin {

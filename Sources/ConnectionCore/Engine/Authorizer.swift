@@ -7,12 +7,17 @@ package struct Authorizer: TokenSource {
   let ledger: Ledger
   let clock: any Clock
   let entropy: any Entropy
+  let signer: any ClientSigner
+  let clocks = ServerClocks()
 
-  package init(exchange: Exchange, ledger: Ledger, clock: any Clock, entropy: any Entropy) {
+  package init(
+    exchange: Exchange, ledger: Ledger, clock: any Clock, entropy: any Entropy, signer: any ClientSigner
+  ) {
     self.exchange = exchange
     self.ledger = ledger
     self.clock = clock
     self.entropy = entropy
+    self.signer = signer
   }
 
   package func endpointKey(of id: ConnectionID, _ connection: ConnectionRecord) -> String {
@@ -46,6 +51,11 @@ package struct Authorizer: TokenSource {
 
   private func endpointURL(_ text: String, of connection: ConnectionRecord) throws(URLProblem) -> EndpointURL {
     try EndpointURL(text, allowInsecureLoopback: exchange.settings.current.allowInsecureLoopback)
+  }
+
+  func knownTokenEndpoint(_ id: ConnectionID, _ connection: ConnectionRecord) -> EndpointURL? {
+    let known = connection.fields.tokenURL ?? ((try? ledger.discovery(id)) ?? nil)?.endpoints["token_url"]?.url
+    return known.flatMap { try? endpointURL($0, of: connection) }
   }
 
   private static func unusable(_ url: String, of connection: ConnectionRecord) -> ControlError {
@@ -103,7 +113,7 @@ package struct Authorizer: TokenSource {
     let request: HTTPRequest
     var credentials: Credentials
     do {
-      credentials = try self.credentials(for: ask)
+      credentials = try self.credentials(for: ask, endpoint)
     } catch { return TokenAttempt(.failed(.clientRefused, error)) }
     defer { credentials.wipe() }
     do { request = try tokenRequest(ask, to: endpoint, credentials) } catch {
@@ -115,6 +125,10 @@ package struct Authorizer: TokenSource {
       let words = ControlError(error, asking: "the token endpoint \(endpoint.origin)")
       return TokenAttempt(.failed(Self.result(of: error, sentAt: sentAt), words))
     }
+    let received = clock.wall().milliseconds
+    clocks.learn(
+      reply.header("date"), of: endpoint.origin.description,
+      sentAt: received - (clock.now() - sentAt).milliseconds, receivedAt: received)
     var body = reply.body
     defer { wipe(&body) }
     let outcome = TokenReply.classify(
@@ -123,7 +137,8 @@ package struct Authorizer: TokenSource {
     switch outcome {
     case .granted(var response):
       defer { response.wipe() }
-      return TokenAttempt(.granted(token(response, ask, credentials, sentAt: sentAt)))
+      let identity = await identity(response.idToken, ask)
+      return TokenAttempt(.granted(token(response, ask, credentials, identity, sentAt: sentAt)))
     case .grantDead(let refusal), .clientWrong(let refusal), .scopeRefused(let refusal), .throttled(let refusal),
       .serverTrouble(let refusal), .network(let refusal), .garbled(let refusal):
       let redaction = Redaction(credentials.needles(request, shared))

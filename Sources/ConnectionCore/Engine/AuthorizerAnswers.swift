@@ -3,7 +3,9 @@ import FHIRControl
 import SMARTProtocol
 
 extension Authorizer {
-  func token(_ response: TokenResponse, _ ask: TokenAsk, _ credentials: Credentials, sentAt: Instant) -> GrantedToken {
+  func token(
+    _ response: TokenResponse, _ ask: TokenAsk, _ credentials: Credentials, _ identity: Identity, sentAt: Instant
+  ) -> GrantedToken {
     var members: [UInt8] = []
     members.reserveCapacity(response.accessToken.bytes.count + 1024)
     func member(_ name: String, _ text: some Sequence<UInt8>) {
@@ -16,7 +18,7 @@ extension Authorizer {
     member("token_type", response.tokenType.utf8)
     if !response.scope.isEmpty { member("scope", response.scope.utf8) }
     member("fhir_base_url", ask.connection.baseURL.utf8)
-    let context = Self.context(response, ask)
+    let context = Self.context(response, ask, identity)
     if !context.isEmpty {
       members += Array(",\"context\":".utf8)
       members += context
@@ -29,6 +31,7 @@ extension Authorizer {
       sentAt: sentAt, lifetime: response.expiresIn, members: members,
       scope: response.scope.isEmpty ? nil : response.scope, missingScope: missing)
     token.context = context
+    token.identity = identity.words
     switch ask.kind {
     // R5.15: whoever can ask in its own name needs no refresh token.
     case .clientCredentials: break
@@ -54,7 +57,7 @@ extension Authorizer {
   }
 
   /// R7.10: a refresh's answer changes what it names and leaves the rest.
-  private static func context(_ response: TokenResponse, _ ask: TokenAsk) -> [UInt8] {
+  private static func context(_ response: TokenResponse, _ ask: TokenAsk, _ identity: Identity) -> [UInt8] {
     var merged: [String: JSON] = [:]
     if case .refresh(_, let grant) = ask.kind, !grant.context.isEmpty,
       let known = try? JSONDocument(grant.context, limits: .small).root.object
@@ -62,6 +65,7 @@ extension Authorizer {
       merged = known
     }
     merged.merge(response.context) { $1 }
+    merged.merge(identity.claims) { $1 }
     guard !merged.isEmpty else { return [] }
     var bytes: [UInt8] = []
     JSON.object(merged).append(to: &bytes)

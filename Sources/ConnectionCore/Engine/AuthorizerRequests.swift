@@ -34,8 +34,8 @@ struct Credentials {
 }
 
 extension Authorizer {
-  func credentials(for ask: TokenAsk) throws(ControlError) -> Credentials {
-    var credentials = try clientCredentials(ask.id, ask.connection, ask.secret)
+  func credentials(for ask: TokenAsk, _ endpoint: EndpointURL) throws(ControlError) -> Credentials {
+    var credentials = try clientCredentials(ask.id, ask.connection, ask.secret, endpoint)
     switch ask.kind {
     case .clientCredentials: break
     case .refresh(let key, _):
@@ -54,12 +54,15 @@ extension Authorizer {
   }
 
   /// How the client proves itself, and with what.
+  /// - Parameter endpoint: the token endpoint.
   private func clientCredentials(
-    _ id: ConnectionID?, _ connection: ConnectionRecord, _ secret: SharedSecret?
+    _ id: ConnectionID?, _ connection: ConnectionRecord, _ secret: SharedSecret?, _ endpoint: EndpointURL
   ) throws(ControlError) -> Credentials {
     var credentials = Credentials()
     credentials.authentication = Self.authentication(of: connection.fields)
-    if let secret {
+    if credentials.authentication == .assertion {
+      credentials.client = try assertion(id, connection, for: endpoint)
+    } else if let secret {
       credentials.client = secret.withBytes { Array($0) }
     } else if connection.hasClientSecret, let id {
       do { credentials.client = try ledger.withClientSecret(of: id) { Array($0) } ?? [] } catch {
@@ -108,11 +111,12 @@ extension Authorizer {
   }
 
   /// A request to the server that proves who the client is, for something else than a token.
+  /// - Parameter neighbour: the endpoint that is asked; a key signs for the token endpoint all the same.
   func clientRequest(
-    _ id: ConnectionID, _ connection: ConnectionRecord,
+    _ id: ConnectionID, _ connection: ConnectionRecord, _ neighbour: EndpointURL,
     _ build: (Credentials) throws(TokenRequestProblem) -> TokenRequest
   ) throws(ControlError) -> HTTPRequest {
-    var credentials = try clientCredentials(id, connection, nil)
+    var credentials = try clientCredentials(id, connection, nil, knownTokenEndpoint(id, connection) ?? neighbour)
     defer { credentials.wipe() }
     return try request(for: connection) { () throws(TokenRequestProblem) in try build(credentials) }
   }

@@ -84,6 +84,7 @@ extension Engine {
       record.adopt(token)
       record.requestedScope = pending.scope
       record.authorizedAt = clock.wall()
+      record.identity = token.identity
       var writes: [RecordBatch.Write] = [
         ledger.put(Ledger.grantAddress(key), record.encoded, GrantRecord.recordVersion, facts.generation),
         put(token, facts, key), .delete(Ledger.inFlightAddress(key)),

@@ -42,7 +42,7 @@ extension Authorizer {
     var detail = "the revocation endpoint asks for patience"
     for attempt in 1...Self.attempts {
       do {
-        let request = try clientRequest(id, connection) { credentials throws(TokenRequestProblem) in
+        let request = try clientRequest(id, connection, endpoint) { credentials throws(TokenRequestProblem) in
           try TokenRequest.revocation(
             at: endpoint, token: token, hint: name, clientID: connection.fields.clientID ?? "",
             secret: credentials.client, authentication: credentials.authentication)
@@ -103,7 +103,7 @@ extension Authorizer {
     guard !token.isEmpty else {
       throw ControlError(.tokenExpired, "there is no valid access token to ask about", hint: "fhirctl token refresh")
     }
-    let request = try clientRequest(id, connection) { credentials throws(TokenRequestProblem) in
+    let request = try clientRequest(id, connection, endpoint) { credentials throws(TokenRequestProblem) in
       try TokenRequest.introspection(
         at: endpoint, token: token, hint: "access_token", clientID: connection.fields.clientID ?? "",
         secret: credentials.client, authentication: credentials.authentication,

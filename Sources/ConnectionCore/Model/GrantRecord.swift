@@ -30,6 +30,8 @@ package struct GrantRecord: Sendable, Equatable {
   /// The other way was tried as well.
   package var scopeWasFlipped = false
   package var authorizedAt: Timestamp?
+  /// What became of the login's `id_token`, in words.
+  package var identity: String?
 
   /// How a new token is come by; the raw value is stored.
   package enum Renewal: UInt8, Sendable { case client = 0, refreshToken = 1, login = 2 }
@@ -108,7 +110,7 @@ extension GrantRecord {
     static let errorAt: UInt8 = 13, errorAttempts: UInt8 = 14
     static let renewal: UInt8 = 15, rotation: UInt8 = 16, lostReplies: UInt8 = 17, lostAt: UInt8 = 18
     static let requestedScope: UInt8 = 19, context: UInt8 = 20, sendsScope: UInt8 = 21, scopeWasFlipped: UInt8 = 22
-    static let authorizedAt: UInt8 = 23
+    static let authorizedAt: UInt8 = 23, identity: UInt8 = 24
   }
 
   package var encoded: [UInt8] {
@@ -137,6 +139,7 @@ extension GrantRecord {
     if !context.isEmpty { out.put(Tag.context, context) }
     if sendsScope { out.put(Tag.sendsScope, [1]) }
     if scopeWasFlipped { out.put(Tag.scopeWasFlipped, [1]) }
+    if let identity { out.put(Tag.identity, identity) }
     if let authorizedAt { out.put(Tag.authorizedAt, authorizedAt.milliseconds) }
     return out.bytes
   }
@@ -158,6 +161,7 @@ extension GrantRecord {
     context = fields.bytes(Tag.context) ?? []
     sendsScope = fields.bytes(Tag.sendsScope) == [1]
     scopeWasFlipped = fields.bytes(Tag.scopeWasFlipped) == [1]
+    identity = fields.text(Tag.identity)
     authorizedAt = fields.signed(Tag.authorizedAt).map { Timestamp(milliseconds: $0) }
     nextAttemptAt = Moment(fields.bytes(Tag.nextAttemptAt))
     scope = fields.text(Tag.scope)

@@ -17,6 +17,8 @@ package struct GrantedToken: Sendable {
   package var rotated = false
   /// Launch context, merged with what was known: a JSON object.
   package var context: [UInt8] = []
+  /// What became of the answer's `id_token`, in words; nil: it had none.
+  package var identity: String?
   package init(sentAt: Instant, lifetime: Instant.Span, members: [UInt8], scope: String?, missingScope: [String]) {
     self.sentAt = sentAt
     self.lifetime = lifetime

@@ -62,7 +62,7 @@ struct Daemon: Sendable {
         "libcurl cannot be used: \(error)", cure: "check the installation of libcurl4", status: EX_SOFTWARE)
     }
     let exchange = Exchange(http: http, settings: settings)
-    let source = Authorizer(exchange: exchange, ledger: ledger, clock: clock, entropy: entropy)
+    let source = Authorizer(exchange: exchange, ledger: ledger, clock: clock, entropy: entropy, signer: signer)
     let refresh = RefreshLoop(clock: clock) { settings.configuration.tokenRefreshInterval }
     let engine = Engine(
       executor: QueueExecutor(label: "fhird.engine"), ledger: ledger, source: source, scheduler: refresh, book: book,
