@@ -1,4 +1,4 @@
-/// application/x-www-form-urlencoded and base64, into buffers that are sized first: a growing array would leave copies
+/// application/x-www-form-urlencoded, both ways, into buffers that are sized first: a growing array would leave copies
 /// of a secret behind.
 
 package enum FormEncoding {
@@ -19,17 +19,20 @@ package enum FormEncoding {
     }
   }
 
+  /// How a space is written. Every server reads `%20`; `+` is what the form encoding says.
+  enum Space { case plus, percent }
+
   static func encodedCount(_ bytes: some Collection<UInt8>) -> Int {
     bytes.reduce(0) { $0 + (isUnreserved($1) || $1 == 0x20 ? 1 : 3) }
   }
 
-  /// Source: RFC 6749 appendix B; a space becomes `+`.
-  static func append(_ bytes: some Collection<UInt8>, to target: inout [UInt8]) {
+  /// Source: RFC 6749 appendix B.
+  static func append(_ bytes: some Collection<UInt8>, to target: inout [UInt8], space: Space = .plus) {
     let hex = StaticHex.upper
     for byte in bytes {
       if isUnreserved(byte) {
         target.append(byte)
-      } else if byte == 0x20 {
+      } else if byte == 0x20, space == .plus {
         target.append(UInt8(ascii: "+"))
       } else {
         target.append(UInt8(ascii: "%"))
@@ -38,31 +41,40 @@ package enum FormEncoding {
       }
     }
   }
+
+  /// Appends `name=value`, after `&` where something stands before it.
+  static func appendPair(
+    _ name: String, _ value: some Collection<UInt8>, to target: inout [UInt8], space: Space = .plus
+  ) {
+    if !target.isEmpty { target.append(UInt8(ascii: "&")) }
+    append(name.utf8, to: &target, space: space)
+    target.append(UInt8(ascii: "="))
+    append(value, to: &target, space: space)
+  }
+
+  /// `+` becomes a space, `%XX` its byte, everything else stays. nil: a `%` without two hexadecimal digits.
+  static func decoded(_ bytes: some Collection<UInt8>) -> [UInt8]? {
+    var target: [UInt8] = []
+    target.reserveCapacity(bytes.count)
+    var rest = bytes[...]
+    while let byte = rest.popFirst() {
+      switch byte {
+      case UInt8(ascii: "+"): target.append(0x20)
+      case UInt8(ascii: "%"):
+        guard let high = rest.popFirst().flatMap(hexValue), let low = rest.popFirst().flatMap(hexValue) else {
+          SMARTProtocol.wipe(&target)
+          return nil
+        }
+        target.append(high << 4 | low)
+      default: target.append(byte)
+      }
+    }
+    return target
+  }
 }
 
 private enum StaticHex {
   static let upper = Array("0123456789ABCDEF".utf8)
-}
-
-enum Base64 {
-  private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-
-  static func encodedCount(_ count: Int) -> Int { (count + 2) / 3 * 4 }
-
-  /// With padding. Source: RFC 4648 section 4.
-  static func append(_ bytes: [UInt8], to target: inout [UInt8]) {
-    var at = 0
-    while at < bytes.count {
-      let rest = bytes.count - at
-      let word =
-        UInt32(bytes[at]) << 16 | (rest > 1 ? UInt32(bytes[at + 1]) << 8 : 0) | (rest > 2 ? UInt32(bytes[at + 2]) : 0)
-      target.append(alphabet[Int(word >> 18)])
-      target.append(alphabet[Int(word >> 12 & 63)])
-      target.append(rest > 1 ? alphabet[Int(word >> 6 & 63)] : UInt8(ascii: "="))
-      target.append(rest > 2 ? alphabet[Int(word & 63)] : UInt8(ascii: "="))
-      at += 3
-    }
-  }
 }
 
 /// Overwrites the bytes of an array that has one owner. Of an array with more owners only this one's copy changes.

@@ -106,6 +106,13 @@ extension OAuthError {
       uri: text("error_uri"))
   }
 
+  /// From the parameters of an authorization response. Source: RFC 6749 section 4.1.2.1.
+  init(foreign error: String, description: String?, uri: String?) {
+    self.init(
+      error: Words.clean(error, max: Self.errorCharactersMax),
+      description: Self.text(description.map { JSON.string($0) }), uri: Self.text(uri.map { JSON.string($0) }))
+  }
+
   private static func text(_ value: JSON?) -> String? {
     guard let text = value?.string, !text.isEmpty else { return nil }
     return Words.clean(text, max: textCharactersMax)

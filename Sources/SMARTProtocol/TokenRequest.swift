@@ -1,51 +1,5 @@
-/// The requests that a token endpoint takes, as bytes. Pure; it holds secrets, so wipe it when it was handed over.
-
-/// How the client proves itself; at most one way per request. Source: RFC 6749 section 2.3.
-package enum ClientAuthentication: Sendable, Hashable {
-  /// How `client_secret_basic` writes id and secret.
-  package enum BasicEncoding: String, Sendable, Hashable, CaseIterable {
-    /// Both halves form-urlencoded first, as RFC 6749 section 2.3.1 says.
-    case rfc6749
-    /// As they are: what SMART's examples show and some servers compare. The same for unreserved characters.
-    case raw
-  }
-  case none
-  case secretBasic(BasicEncoding)
-  case secretPost
-}
-
-/// Why a token request cannot be built; each names the connection's field.
-package enum TokenRequestProblem: Error, Sendable, Hashable {
-  case secretMissing
-  /// RFC 6749 appendix A: ids and secrets are visible ASCII characters and spaces.
-  case badClientID
-  case badSecret
-  /// Basic credentials in raw encoding end the id at the first colon.
-  case colonInClientID
-  case reservedParameter(String)
-  case badParameter(String)
-  case tooLong(limit: Int)
-
-  package var field: String {
-    switch self {
-    case .secretMissing, .badSecret: "client_secret"
-    case .badClientID, .colonInClientID: "client_id"
-    case .reservedParameter, .badParameter, .tooLong: "extra_parameters"
-    }
-  }
-
-  package var sentence: String {
-    switch self {
-    case .secretMissing: "is missing: this client authentication needs one"
-    case .badClientID: "is empty or has a control character"
-    case .badSecret: "is empty or has a control character"
-    case .colonInClientID: "has a colon, which raw basic encoding cannot carry: set basic_encoding to rfc6749"
-    case .reservedParameter(let name): "may not set \(name): it belongs to the token request itself"
-    case .badParameter(let name): "has an unusable name or value: \(name.isEmpty ? "(empty)" : name)"
-    case .tooLong(let limit): "would make the token request longer than \(limit) bytes"
-    }
-  }
-}
+/// The requests that a token endpoint and its neighbours take, as bytes. Pure; it holds secrets, so wipe it when it was
+/// handed over.
 
 package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {
   package let url: EndpointURL
@@ -57,89 +11,181 @@ package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStrin
 
   /// A token request with every parameter; servers refuse more than some tens of kilobytes.
   package static let bodyBytesMax = 256 << 10
+  /// Source: RFC 7523 section 2.2.
+  package static let assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
   /// What the protocol itself sets: extra parameters may not.
   package static let reservedParameters: Set<String> = [
     "grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type", "refresh_token",
     "code", "code_verifier", "redirect_uri",
   ]
+  static let requestWords = "token request"
+
+  // In every builder:
+  // - secret: lent for the call, its bytes are in the result afterwards; for `.assertion` the signed assertion.
+  // - sendsClientID: `client_id` in the body although another parameter or header tells it; some servers want it.
+  //   Without authentication and with `.secretPost` it always stands there. R5.03.
+  // - extraParameters: `audience`, `resource` and others, in the order of their names.
 
   /// `grant_type=client_credentials`. Source: RFC 6749 section 4.4.2.
-  /// - Parameters:
-  ///   - secret: lent for the call; its bytes are in the result afterwards.
-  ///   - scope: left out of the request when empty.
-  ///   - extraParameters: `audience`, `resource` and others, in the order of their names.
+  /// - Parameter scope: left out of the request when empty.
   package static func clientCredentials(
     at url: EndpointURL, clientID: String, secret: some Collection<UInt8>, authentication: ClientAuthentication,
-    scope: String, extraParameters: [String: String] = [:]
+    sendsClientID: Bool = false, scope: String, extraParameters: [String: String] = [:]
   ) throws(TokenRequestProblem) -> TokenRequest {
     try TokenRequest(
-      url: url, parameters: [("grant_type", "client_credentials"), ("scope", scope)].filter { !$0.1.isEmpty },
-      clientID: clientID, secret: secret, authentication: authentication, extraParameters: extraParameters)
+      url: url, parameters: [Parameter("grant_type", "client_credentials"), Parameter("scope", scope)],
+      client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: sendsClientID),
+      extraParameters: extraParameters)
+  }
+
+  /// `grant_type=authorization_code`. Source: RFC 6749 section 4.1.3, RFC 7636 section 4.5.
+  /// - Parameter redirectURI: the one of the authorization request, byte for byte.
+  package static func authorizationCode(
+    at url: EndpointURL, code: some Collection<UInt8>, redirectURI: String, verifier: some Collection<UInt8>,
+    clientID: String, secret: some Collection<UInt8>, authentication: ClientAuthentication,
+    sendsClientID: Bool = false, extraParameters: [String: String] = [:]
+  ) throws(TokenRequestProblem) -> TokenRequest {
+    try TokenRequest(
+      url: url,
+      parameters: [
+        Parameter("grant_type", "authorization_code"), Parameter("code", required: code),
+        Parameter("redirect_uri", redirectURI), Parameter("code_verifier", required: verifier),
+      ], client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: sendsClientID),
+      extraParameters: extraParameters)
+  }
+
+  /// `grant_type=refresh_token`. Source: RFC 6749 section 6.
+  /// - Parameter scope: nil or empty: left out, which asks for what was granted. R7.02.
+  package static func refresh(
+    at url: EndpointURL, refreshToken: some Collection<UInt8>, scope: String? = nil, clientID: String,
+    secret: some Collection<UInt8>, authentication: ClientAuthentication, sendsClientID: Bool = false,
+    extraParameters: [String: String] = [:]
+  ) throws(TokenRequestProblem) -> TokenRequest {
+    try TokenRequest(
+      url: url,
+      parameters: [
+        Parameter("grant_type", "refresh_token"), Parameter("refresh_token", required: refreshToken),
+        Parameter("scope", scope ?? ""),
+      ], client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: sendsClientID),
+      extraParameters: extraParameters)
   }
 
   /// A revocation request: the same form and the same client authentication. Source: RFC 7009 section 2.1.
   /// - Parameter hint: `access_token` or `refresh_token`.
   package static func revocation(
     at url: EndpointURL, token: some Collection<UInt8>, hint: String, clientID: String, secret: some Collection<UInt8>,
-    authentication: ClientAuthentication
+    authentication: ClientAuthentication, sendsClientID: Bool = false
   ) throws(TokenRequestProblem) -> TokenRequest {
     try TokenRequest(
-      url: url, parameters: [("token", String(decoding: token, as: UTF8.self)), ("token_type_hint", hint)],
-      clientID: clientID, secret: secret, authentication: authentication, extraParameters: [:])
+      url: url, parameters: [Parameter("token", required: token), Parameter("token_type_hint", hint)],
+      client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: sendsClientID),
+      extraParameters: [:])
+  }
+
+  /// An introspection request. Source: RFC 7662 section 2.1.
+  /// - Parameters:
+  ///   - hint: nil: none.
+  ///   - bearer: a token that proves the right to ask, instead of client authentication: id and secret are not sent
+  ///     then. R8.02.
+  package static func introspection(
+    at url: EndpointURL, token: some Collection<UInt8>, hint: String? = nil, clientID: String,
+    secret: some Collection<UInt8>, authentication: ClientAuthentication, sendsClientID: Bool = false,
+    bearer: [UInt8]? = nil
+  ) throws(TokenRequestProblem) -> TokenRequest {
+    let parameters = [Parameter("token", required: token), Parameter("token_type_hint", hint ?? "")]
+    guard let bearer else {
+      return try TokenRequest(
+        url: url, parameters: parameters,
+        client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: sendsClientID),
+        extraParameters: [:])
+    }
+    return try TokenRequest(url: url, parameters: parameters, header: Self.bearer(bearer))
   }
 
   /// What is wrong with extra parameters, all at once; for validation before anything is stored.
   package static func problems(in extraParameters: [String: String]) -> [TokenRequestProblem] {
-    extraParameters.sorted { $0.key < $1.key }.compactMap { name, value in
-      if reservedParameters.contains(name) { return .reservedParameter(name) }
-      guard isVisible(name.utf8), value.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
-        return .badParameter(Words.clean(name, max: 60))
-      }
-      return nil
+    ExtraParameters.problems(in: extraParameters, reserved: reservedParameters, request: requestWords)
+      .map { TokenRequestProblem($0) }
+  }
+
+  /// A name and the bytes of its value, borrowed as they are: a secret is copied once, into the body.
+  private struct Parameter {
+    let name: String
+    let value: any Collection<UInt8>
+    let whenEmpty: WhenEmpty
+
+    enum WhenEmpty { case refused, leftOut, sent }
+
+    init(_ name: String, _ value: String, whenEmpty: WhenEmpty = .leftOut) {
+      self.name = name
+      self.value = value.utf8
+      self.whenEmpty = whenEmpty
+    }
+
+    init(_ name: String, required value: some Collection<UInt8>) {
+      self.name = name
+      self.value = value
+      whenEmpty = .refused
     }
   }
 
+  private struct Client<Secret: Collection<UInt8>> {
+    let id: String
+    let secret: Secret
+    let authentication: ClientAuthentication
+    let sendsID: Bool
+  }
+
   private init(
-    url: EndpointURL, parameters: [(String, String)], clientID: String, secret: some Collection<UInt8>,
-    authentication: ClientAuthentication, extraParameters: [String: String]
+    url: EndpointURL, parameters: [Parameter], client: Client<some Collection<UInt8>>,
+    extraParameters: [String: String]
   ) throws(TokenRequestProblem) {
-    guard Self.isVisible(clientID.utf8) else { throw .badClientID }
+    guard ExtraParameters.isVisible(client.id.utf8) else { throw .badClientID }
     if let problem = Self.problems(in: extraParameters).first { throw problem }
-    self.url = url
-    var pairs = parameters
-    switch authentication {
-    case .none:
-      authorizationHeader = nil
-      pairs.append(("client_id", clientID))
+    var header: [UInt8]?
+    var sendsID = client.sendsID
+    var proof: [Parameter] = []
+    switch client.authentication {
+    case .none: sendsID = true
     case .secretBasic(let encoding):
-      try Self.checkSecret(secret)
-      authorizationHeader = try Self.basic(clientID: clientID, secret: secret, encoding: encoding)
+      try Self.checkSecret(client.secret)
+      header = try Self.basic(clientID: client.id, secret: client.secret, encoding: encoding)
     case .secretPost:
-      try Self.checkSecret(secret)
-      authorizationHeader = nil
-      pairs.append(("client_id", clientID))
+      try Self.checkSecret(client.secret)
+      sendsID = true
+      proof = [Parameter("client_secret", required: client.secret)]
+    case .assertion:
+      guard Self.isJWTLike(client.secret) else { throw .badAssertion }
+      proof = [
+        Parameter("client_assertion_type", Self.assertionType), Parameter("client_assertion", required: client.secret),
+      ]
     }
-    pairs.append(contentsOf: extraParameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
-    let sendsSecret = authentication == .secretPost
-    let secretName = "client_secret="
-    var count = pairs.reduce(0) {
-      $0 + FormEncoding.encodedCount($1.0.utf8) + FormEncoding.encodedCount($1.1.utf8) + 2
+    let extra = ExtraParameters.sorted(extraParameters).map { Parameter($0.name, $0.value, whenEmpty: .sent) }
+    do throws(TokenRequestProblem) {
+      try self.init(
+        url: url, parameters: parameters + (sendsID ? [Parameter("client_id", client.id)] : []) + extra + proof,
+        header: header)
+    } catch {
+      if var header { SMARTProtocol.wipe(&header) }
+      throw error
     }
-    if sendsSecret { count += secretName.utf8.count + FormEncoding.encodedCount(secret) + 1 }
+  }
+
+  /// The body, sized first; the protocol's own parameters are left out when they are empty, an operator's are not.
+  private init(url: EndpointURL, parameters: [Parameter], header: [UInt8]?) throws(TokenRequestProblem) {
+    var count = 0
+    for parameter in parameters {
+      guard parameter.whenEmpty != .refused || !parameter.value.isEmpty else { throw .emptyParameter(parameter.name) }
+      count += FormEncoding.encodedCount(parameter.name.utf8) + FormEncoding.encodedCount(parameter.value) + 2
+    }
     guard count <= Self.bodyBytesMax else { throw .tooLong(limit: Self.bodyBytesMax) }
+    self.url = url
+    authorizationHeader = header
     body = []
     body.reserveCapacity(count)
-    for (name, value) in pairs {
-      if !body.isEmpty { body.append(UInt8(ascii: "&")) }
-      FormEncoding.append(name.utf8, to: &body)
-      body.append(UInt8(ascii: "="))
-      FormEncoding.append(value.utf8, to: &body)
-    }
-    if sendsSecret {
-      body.append(UInt8(ascii: "&"))
-      body.append(contentsOf: secretName.utf8)
-      FormEncoding.append(secret, to: &body)
+    for parameter in parameters where parameter.whenEmpty != .leftOut || !parameter.value.isEmpty {
+      FormEncoding.appendPair(parameter.name, parameter.value, to: &body)
     }
   }
 
@@ -169,13 +215,28 @@ package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStrin
     return line
   }
 
-  private static func isVisible(_ bytes: some Collection<UInt8>) -> Bool {
-    !bytes.isEmpty && bytes.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
+  /// RFC 6750 section 2.1; what `TokenResponse.accessToken` holds, visible ASCII, passes.
+  private static func bearer(_ token: [UInt8]) throws(TokenRequestProblem) -> [UInt8] {
+    guard !token.isEmpty, token.count <= TokenResponse.tokenBytesMax,
+      token.allSatisfy({ (0x21...0x7E).contains($0) })
+    else { throw .badBearer }
+    let prefix = "Authorization: Bearer "
+    var line: [UInt8] = []
+    line.reserveCapacity(prefix.utf8.count + token.count)
+    line.append(contentsOf: prefix.utf8)
+    line.append(contentsOf: token)
+    return line
   }
 
   private static func checkSecret(_ secret: some Collection<UInt8>) throws(TokenRequestProblem) {
     guard !secret.isEmpty else { throw .secretMissing }
-    guard isVisible(secret) else { throw .badSecret }
+    guard ExtraParameters.isVisible(secret) else { throw .badSecret }
+  }
+
+  /// Three parts of base64url with two dots between them; whether they are right is the signer's business.
+  private static func isJWTLike(_ bytes: some Collection<UInt8>) -> Bool {
+    bytes.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false).map(\.isEmpty) == [false, false, false]
+      && bytes.allSatisfy { FormEncoding.isUnreserved($0) && $0 != UInt8(ascii: "~") }
   }
 
   /// Overwrites header and body.
