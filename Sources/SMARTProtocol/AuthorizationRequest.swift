@@ -51,6 +51,7 @@ package struct AuthorizationRequest: Sendable, Hashable {
   }
 
   /// Names and values as they are, not encoded, in the order in which they are sent; for a page with hidden inputs.
+  /// A reserved extra parameter is left out: `problems` has told of it before anything was stored.
   package var parameters: [(name: String, value: String)] {
     var pairs: [(name: String, value: String)] = [
       ("response_type", "code"), ("client_id", clientID), ("redirect_uri", redirectURI),

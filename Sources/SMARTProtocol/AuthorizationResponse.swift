@@ -53,7 +53,7 @@ package struct AuthorizationResponse: Sendable, Hashable {
   /// nil: absent or empty.
   package let state: String?
   package let issuer: String?
-  package let outcome: Outcome
+  package private(set) var outcome: Outcome
 
   /// Codes that are JWTs have some kilobytes.
   package static let codeBytesMax = 16 << 10
@@ -74,7 +74,9 @@ package struct AuthorizationResponse: Sendable, Hashable {
     let pairs = query.split(separator: UInt8(ascii: "&"), maxSplits: Self.parametersMax)
     guard pairs.count <= Self.parametersMax else { throw .tooManyParameters(limit: Self.parametersMax) }
     var found: [Name: [UInt8]] = [:]
-    defer { for name in found.keys { wipe(&found[name, default: []]) } }
+    defer {
+      for name in Name.allCases where found[name] != nil { SMARTProtocol.wipe(&found[name, default: []]) }
+    }
     for pair in pairs {
       let equals = pair.firstIndex(of: UInt8(ascii: "="))
       guard let name = FormEncoding.decoded(pair[..<(equals ?? pair.endIndex)]) else { throw .badEscape(nil) }
@@ -166,6 +168,13 @@ package struct AuthorizationResponse: Sendable, Hashable {
     } else {
       throw .neitherCodeNorError
     }
+  }
+
+  /// Overwrites the code, as far as nobody else holds it.
+  package mutating func wipe() {
+    guard case .code(var code) = outcome else { return }
+    outcome = .code(SecretText([]))
+    code.wipe()
   }
 
   /// What people, chat programs and mails put around an address.

@@ -81,7 +81,7 @@ package enum IDTokenClaims {
     guard audiences.contains(where: { $0.utf8.elementsEqual(clientID.utf8) }) else {
       return ["its aud does not name the client \(shown(clientID))"]
     }
-    guard Set(audiences).count > 1 else { return [] }
+    guard audiences.contains(where: { !$0.utf8.elementsEqual(clientID.utf8) }) else { return [] }
     // Made for several: the one that it was issued to must be us.
     return exact("azp", members["azp"], clientID).map { [$0] } ?? []
   }

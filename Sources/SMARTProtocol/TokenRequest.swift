@@ -53,8 +53,7 @@ package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStrin
       parameters: [
         Parameter("grant_type", "authorization_code"), Parameter("code", required: code),
         Parameter("redirect_uri", redirectURI),
-      ] + (verifier.isEmpty ? [] : [Parameter("code_verifier", required: verifier)]),
-      client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: sendsClientID),
+      ] + (verifier.isEmpty ? [] : [Parameter("code_verifier", required: verifier)]), client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: sendsClientID),
       extraParameters: extraParameters)
   }
 
@@ -116,18 +115,20 @@ package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStrin
   private struct Parameter {
     let name: String
     let value: any Collection<UInt8>
-    let isRequired: Bool
+    let whenEmpty: WhenEmpty
 
-    init(_ name: String, _ value: String) {
+    enum WhenEmpty { case refused, leftOut, sent }
+
+    init(_ name: String, _ value: String, whenEmpty: WhenEmpty = .leftOut) {
       self.name = name
       self.value = value.utf8
-      isRequired = false
+      self.whenEmpty = whenEmpty
     }
 
     init(_ name: String, required value: some Collection<UInt8>) {
       self.name = name
       self.value = value
-      isRequired = true
+      whenEmpty = .refused
     }
   }
 
@@ -162,7 +163,7 @@ package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStrin
         Parameter("client_assertion_type", Self.assertionType), Parameter("client_assertion", required: client.secret),
       ]
     }
-    let extra = ExtraParameters.sorted(extraParameters).map { Parameter($0.name, $0.value) }
+    let extra = ExtraParameters.sorted(extraParameters).map { Parameter($0.name, $0.value, whenEmpty: .sent) }
     do throws(TokenRequestProblem) {
       try self.init(
         url: url, parameters: parameters + (sendsID ? [Parameter("client_id", client.id)] : []) + extra + proof,
@@ -173,11 +174,11 @@ package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStrin
     }
   }
 
-  /// The body, sized first; parameters without a value are left out.
+  /// The body, sized first; the protocol's own parameters are left out when they are empty, an operator's are not.
   private init(url: EndpointURL, parameters: [Parameter], header: [UInt8]?) throws(TokenRequestProblem) {
     var count = 0
     for parameter in parameters {
-      guard !parameter.isRequired || !parameter.value.isEmpty else { throw .emptyParameter(parameter.name) }
+      guard parameter.whenEmpty != .refused || !parameter.value.isEmpty else { throw .emptyParameter(parameter.name) }
       count += FormEncoding.encodedCount(parameter.name.utf8) + FormEncoding.encodedCount(parameter.value) + 2
     }
     guard count <= Self.bodyBytesMax else { throw .tooLong(limit: Self.bodyBytesMax) }
@@ -185,7 +186,7 @@ package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStrin
     authorizationHeader = header
     body = []
     body.reserveCapacity(count)
-    for parameter in parameters where !parameter.value.isEmpty {
+    for parameter in parameters where parameter.whenEmpty != .leftOut || !parameter.value.isEmpty {
       FormEncoding.appendPair(parameter.name, parameter.value, to: &body)
     }
   }
