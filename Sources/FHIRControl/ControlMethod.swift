@@ -31,7 +31,8 @@ public enum ControlMethod: String, Sendable, CaseIterable, Codable {
     case .connectionTest: 120
     case .tokenGet, .tokenRefresh, .tokenRevoke, .tokenIntrospect, .authorizationStart, .authorizationComplete: 60
     case .connectionCreate, .connectionUpdate, .connectionDelete, .connectionList, .connectionGet, .tokenStatus,
-      .authorizationStatus, .authorizationCancel, .keyCreate, .keyRotate, .keyList, .jwksGet, .healthGet, .accessList, .accessGrant, .accessRevoke, .serverInfo:
+      .authorizationStatus, .authorizationCancel, .keyCreate, .keyRotate, .keyList, .jwksGet, .healthGet, .accessList,
+      .accessGrant, .accessRevoke, .serverInfo:
       30
     }
   }
