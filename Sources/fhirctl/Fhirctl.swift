@@ -26,7 +26,7 @@ struct Fhirctl: ParsableCommand {
     version: "fhirctl \(productVersion)",
     subcommands: [
       StatusCommand.self, ConnectionCommand.self, TokenCommand.self, ExecCommand.self, HealthCommand.self,
-      AccessCommand.self, ServerCommand.self,
+      KeyCommand.self, AccessCommand.self, ServerCommand.self,
     ])
 
   @OptionGroup var globals: GlobalOptions

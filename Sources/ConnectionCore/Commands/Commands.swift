@@ -19,6 +19,7 @@ package struct Commands: CommandHandler {
   let directory: Directory
   let health: any HealthSource
   let tester: ConnectionTester
+  let signer: any ClientSigner
   let clock: any Clock
   let entropy: any Entropy
   let log: any EventLog
@@ -27,13 +28,15 @@ package struct Commands: CommandHandler {
   let settings: any SettingsSource
 
   package init(
-    engine: Engine, directory: Directory, health: any HealthSource, tester: ConnectionTester, clock: any Clock,
-    entropy: any Entropy, log: any EventLog, about: About, settings: any SettingsSource
+    engine: Engine, directory: Directory, health: any HealthSource, tester: ConnectionTester,
+    signer: any ClientSigner, clock: any Clock, entropy: any Entropy, log: any EventLog, about: About,
+    settings: any SettingsSource
   ) {
     self.engine = engine
     self.directory = directory
     self.health = health
     self.tester = tester
+    self.signer = signer
     self.clock = clock
     self.entropy = entropy
     self.log = log
@@ -56,8 +59,12 @@ package struct Commands: CommandHandler {
       case .tokenStatus: return try await encoded(tokenStatus(decode(call), call.caller))
       case .tokenRefresh: return try await encoded(refreshToken(decode(call), call.caller))
       case .tokenRevoke, .tokenIntrospect, .authorizationStart, .authorizationComplete, .authorizationStatus,
-        .authorizationCancel, .keyCreate, .keyRotate, .keyList, .jwksGet:
+        .authorizationCancel:
         return try notYet()
+      case .keyCreate: return try await encoded(createKey(decode(call), call.caller))
+      case .keyRotate: return try await encoded(rotateKey(decode(call), call.caller))
+      case .keyList: return try await encoded(listKeys(decode(call), call.caller))
+      case .jwksGet: return try await encoded(jwks(decode(call), call.caller))
       case .healthGet: return try await encoded(getHealth(decode(call), call.caller))
       case .accessList: return try encoded(listRules(decode(call), call.caller))
       case .accessGrant: return try await encoded(grantRule(decode(call), call.caller))

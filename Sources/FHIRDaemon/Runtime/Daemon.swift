@@ -4,6 +4,7 @@ import CurlHTTP
 import DispatchSupport
 import FHIRControl
 import Glibc
+import JWTSigner
 import LMDBStore
 import SMARTProtocol
 import SodiumVault
@@ -74,7 +75,7 @@ struct Daemon: Sendable {
       tester: ConnectionTester(
         exchange: exchange, source: source, engine: engine, ledger: ledger, clock: clock,
         canReadFile: { unsafe access($0, R_OK) == 0 }),
-      clock: clock, entropy: entropy, log: log,
+      signer: JWTSigner(), clock: clock, entropy: entropy, log: log,
       about: Commands.About(version: productVersion, pid: getpid(), startedAt: clock.wall()), settings: settings)
     var options = ControlOptions()
     options.clientsMax = configuration.clientsMax
@@ -101,7 +102,8 @@ struct Daemon: Sendable {
     self.health = HealthLoop(
       probe: HealthProbe(exchange: exchange, ledger: ledger, clock: clock), clock: clock, entropy: entropy, log: log,
       settings: settings, changed: { overseer.somethingChanged() })
-    self.cleanup = CleanupLoop(store: store, engine: engine, book: book, clock: clock, log: log)
+    self.cleanup = CleanupLoop(
+      store: store, ledger: ledger, engine: engine, book: book, clock: clock, log: log)
     self.overseer = overseer
   }
 
