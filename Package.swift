@@ -34,6 +34,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
   ],
   targets: [
     // C libraries: a module map, a shim header, nothing else.
@@ -49,20 +50,25 @@ let package = Package(
     pure("FHIRSchema", ["SMARTProtocol"]),
     pure("ConnectionCore", ["FHIRControl", "SMARTProtocol", "FHIRSchema"]),
 
-    // Adapters: one C library each, one port each.
+    // Adapters: one library each, one port each.
     adapts("LMDBStore", ["CLMDB"], ["ConnectionCore"]),
     adapts("CurlHTTP", ["CCurl"], ["ConnectionCore", "FHIRControl", "SMARTProtocol"]),
     adapts("SodiumVault", ["CSodium"], ["ConnectionCore"]),
     adapts("SystemdHost", ["CSystemd", "CLinux"], ["ConnectionCore", "FHIRControl", "SMARTProtocol"]),
     adapts("DispatchSupport", ["CLinux"], []),
+    adapts(
+      "JWTSigner", [],
+      [
+        "ConnectionCore", "SMARTProtocol", .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "CryptoExtras", package: "swift-crypto"),
+      ]),
 
     // Programs.
     .target(
       name: "FHIRDaemon",
       dependencies: [
         "FHIRControl", "SMARTProtocol", "FHIRSchema", "ConnectionCore", "DispatchSupport", "CLinux", "LMDBStore",
-        "CurlHTTP",
-        "SodiumVault", "SystemdHost",
+        "CurlHTTP", "JWTSigner", "SodiumVault", "SystemdHost",
         .product(name: "Configuration", package: "swift-configuration"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: adapter),
@@ -86,6 +92,7 @@ let package = Package(
       path: "Tests/StoreTortureHelper", swiftSettings: adapter),
     tests("CurlHTTP", ["ConnectionCore", "SMARTProtocol", "FHIRControl"]),
     tests("SodiumVault", ["ConnectionCore", "LMDBStore"]),
+    tests("JWTSigner", ["ConnectionCore"]),
     tests("SystemdHost", ["CSystemd", "ConnectionCore", "SMARTProtocol", "FHIRControl"]),
     tests("DispatchSupport"),
     tests("FHIRDaemon", ["ConnectionCore", "SMARTProtocol", "FHIRControl", "DispatchSupport"]),

@@ -53,7 +53,8 @@ package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStrin
       parameters: [
         Parameter("grant_type", "authorization_code"), Parameter("code", required: code),
         Parameter("redirect_uri", redirectURI),
-      ] + (verifier.isEmpty ? [] : [Parameter("code_verifier", required: verifier)]), client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: sendsClientID),
+      ] + (verifier.isEmpty ? [] : [Parameter("code_verifier", required: verifier)]),
+      client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: sendsClientID),
       extraParameters: extraParameters)
   }
 

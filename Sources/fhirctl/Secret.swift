@@ -1,4 +1,4 @@
-/// Where a client secret comes from: a file, standard input, or a person who types it unseen. Never an argument.
+/// Where a secret comes from: a file, standard input, or a person who types it unseen. Never an argument.
 import ArgumentParser
 import Glibc
 
@@ -33,12 +33,14 @@ struct SecretFlags: ParsableArguments {
 enum SecretReader {
   /// The longest secret that is read, in bytes: far above any real one.
   static let secretBytesMax = 16 << 10
+  static let clientSecret = "client secret"
 
-  static func file(_ path: String) throws(Failure) -> String {
+  /// - Parameter what: what is looked for, for sentences.
+  static func file(_ path: String, what: String = clientSecret) throws(Failure) -> String {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)
     guard descriptor >= 0 else {
       throw .usage(
-        "\(path) cannot be read: \(String(cString: strerror(errno)))", hint: "name a file that holds the secret alone")
+        "\(path) cannot be read: \(String(cString: strerror(errno)))", hint: "name a file that holds the \(what) alone")
     }
     defer { _ = close(descriptor) }
     var facts = stat()
@@ -46,11 +48,19 @@ enum SecretReader {
       Console.complain("fhirctl: \(Text.printable(path)) holds a secret and can be opened by others\n")
       Console.complain("hint: chmod 600 \(Text.printable(path))\n")
     }
-    return try secret(from: descriptor, name: path)
+    return try secret(from: descriptor, name: path, what: what)
   }
 
   static func standardInput() throws(Failure) -> String {
-    Console.inputIsTerminal ? try prompt() : try secret(from: STDIN_FILENO, name: "standard input")
+    Console.inputIsTerminal ? try prompt() : try standardInput(what: clientSecret)
+  }
+
+  /// For what nobody types: a terminal is refused.
+  static func standardInput(what: String) throws(Failure) -> String {
+    guard !Console.inputIsTerminal else {
+      throw .usage("standard input is a terminal", hint: "send the \(what) in: … < FILE, or name the file")
+    }
+    return try secret(from: STDIN_FILENO, name: "standard input", what: what)
   }
 
   static func prompt() throws(Failure) -> String {
@@ -61,10 +71,10 @@ enum SecretReader {
     }
     var line = try HiddenInput.line(asking: "client secret: ", bytesMax: secretBytesMax)
     defer { wipe(&line) }
-    return try text(line, name: "the terminal")
+    return try text(line, name: "the terminal", what: clientSecret)
   }
 
-  private static func secret(from descriptor: Int32, name: String) throws(Failure) -> String {
+  private static func secret(from descriptor: Int32, name: String, what: String) throws(Failure) -> String {
     var bytes = [UInt8](repeating: 0, count: secretBytesMax + 1)
     defer { wipe(&bytes) }
     var count = 0
@@ -80,21 +90,21 @@ enum SecretReader {
     }
     guard count <= secretBytesMax else {
       throw .usage(
-        "\(name) holds more than \(secretBytesMax) bytes, which is no client secret",
-        hint: "name a file that holds the secret alone")
+        "\(name) holds more than \(secretBytesMax) bytes, which is no \(what)",
+        hint: "name a file that holds the \(what) alone")
     }
     // One line end is the editor's, not the secret's.
     if count > 0, bytes[count - 1] == UInt8(ascii: "\n") { count -= 1 }
     if count > 0, bytes[count - 1] == UInt8(ascii: "\r") { count -= 1 }
-    return try text(Array(bytes[..<count]), name: name)
+    return try text(Array(bytes[..<count]), name: name, what: what)
   }
 
-  private static func text(_ bytes: [UInt8], name: String) throws(Failure) -> String {
+  private static func text(_ bytes: [UInt8], name: String, what: String) throws(Failure) -> String {
     guard !bytes.isEmpty else {
-      throw .usage("\(name) gave no client secret", hint: "give it again, or leave out the option that reads it")
+      throw .usage("\(name) gave no \(what)", hint: "give it again, or leave out the option that reads it")
     }
     guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw .usage("the client secret from \(name) is not UTF-8 text", hint: "name a file that holds the secret alone")
+      throw .usage("the \(what) from \(name) is not UTF-8 text", hint: "name a file that holds the \(what) alone")
     }
     return text
   }

@@ -28,11 +28,13 @@ struct TidyTests {
     "DispatchSupport": ["CLinux"],
     "LMDBStore": ["CLMDB", "ConnectionCore", "FHIRControl", "SMARTProtocol"],
     "CurlHTTP": ["CCurl", "ConnectionCore", "FHIRControl", "SMARTProtocol"],
+    // Crypto: swift-crypto's own modules.
+    "JWTSigner": ["Crypto", "CryptoExtras", "ConnectionCore", "FHIRControl", "SMARTProtocol"],
     "SodiumVault": ["CSodium", "ConnectionCore", "FHIRControl", "SMARTProtocol"],
     "SystemdHost": ["CSystemd", "CLinux", "ConnectionCore", "FHIRControl", "SMARTProtocol"],
     "FHIRDaemon": [
       "FHIRControl", "SMARTProtocol", "FHIRSchema", "ConnectionCore", "DispatchSupport", "LMDBStore", "CurlHTTP",
-      "SodiumVault", "SystemdHost", "CLinux", "Configuration", "ArgumentParser",
+      "JWTSigner", "SodiumVault", "SystemdHost", "CLinux", "Configuration", "ArgumentParser",
     ],
     "fhird": ["FHIRDaemon"],
     "FHIRClient": ["FHIRControl"],

@@ -7,8 +7,9 @@ import Testing
   private static let commands = [
     [], ["status"], ["connection"], ["connection", "create"], ["connection", "list"], ["connection", "show"],
     ["connection", "update"], ["connection", "delete"], ["connection", "test"], ["token"], ["token", "get"],
-    ["token", "status"], ["token", "refresh"], ["exec"], ["health"], ["access"], ["access", "list"],
-    ["access", "grant"], ["access", "revoke"], ["server"], ["server", "info"],
+    ["token", "status"], ["token", "refresh"], ["exec"], ["health"], ["key"], ["key", "create"],
+    ["key", "rotate"], ["key", "list"], ["key", "jwks"], ["access"], ["access", "list"], ["access", "grant"],
+    ["access", "revoke"], ["server"], ["server", "info"],
   ]
 
   @Test(arguments: Self.commands)

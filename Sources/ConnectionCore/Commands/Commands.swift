@@ -20,6 +20,7 @@ package struct Commands: CommandHandler {
   let health: any HealthSource
   let tester: ConnectionTester
   let authorizer: Authorizer
+  let signer: any ClientSigner
   let clock: any Clock
   let entropy: any Entropy
   let log: any EventLog
@@ -29,7 +30,8 @@ package struct Commands: CommandHandler {
 
   package init(
     engine: Engine, directory: Directory, health: any HealthSource, tester: ConnectionTester,
-    authorizer: Authorizer, clock: any Clock, entropy: any Entropy, log: any EventLog, about: About,
+    authorizer: Authorizer, signer: any ClientSigner, clock: any Clock, entropy: any Entropy, log: any EventLog,
+    about: About,
     settings: any SettingsSource
   ) {
     self.engine = engine
@@ -37,6 +39,7 @@ package struct Commands: CommandHandler {
     self.health = health
     self.tester = tester
     self.authorizer = authorizer
+    self.signer = signer
     self.clock = clock
     self.entropy = entropy
     self.log = log
@@ -64,8 +67,10 @@ package struct Commands: CommandHandler {
       case .authorizationComplete: return try await encoded(completeLogin(decode(call), call.caller))
       case .authorizationStatus: return try await encoded(loginStatus(decode(call), call.caller))
       case .authorizationCancel: return try await encoded(cancelLogin(decode(call), call.caller))
-      case .keyCreate, .keyRotate, .keyList, .jwksGet:
-        return try notYet()
+      case .keyCreate: return try await encoded(createKey(decode(call), call.caller))
+      case .keyRotate: return try await encoded(rotateKey(decode(call), call.caller))
+      case .keyList: return try await encoded(listKeys(decode(call), call.caller))
+      case .jwksGet: return try await encoded(jwks(decode(call), call.caller))
       case .healthGet: return try await encoded(getHealth(decode(call), call.caller))
       case .accessList: return try encoded(listRules(decode(call), call.caller))
       case .accessGrant: return try await encoded(grantRule(decode(call), call.caller))
@@ -81,8 +86,6 @@ package struct Commands: CommandHandler {
       throw error
     }
   }
-
-  private func notYet() throws(ControlError) -> [UInt8] { throw ControlError(.methodNotFound, "not yet") }
 
   private func decode<P: ControlParameters>(_ call: ControlCall) throws(ControlError) -> P {
     // Whoever has no access at all learns nothing, not even what the parameters are called.

@@ -10,6 +10,13 @@ package struct RecordWriter {
     bytes += UInt32(value.count).littleEndianBytes
     bytes += value
   }
+  /// A secret that is lent: into memory that was reserved for it, so that no half-filled copy stays behind.
+  package mutating func put(_ tag: UInt8, lent value: UnsafeRawBufferPointer) {
+    bytes.reserveCapacity(bytes.count + 5 + value.count)
+    bytes.append(tag)
+    bytes += UInt32(value.count).littleEndianBytes
+    bytes += value
+  }
   package mutating func put(_ tag: UInt8, _ value: String) { put(tag, Array(value.utf8)) }
   package mutating func put(_ tag: UInt8, _ value: UInt64) { put(tag, value.littleEndianBytes) }
   package mutating func put(_ tag: UInt8, _ value: Int64) { put(tag, UInt64(bitPattern: value)) }
@@ -41,6 +48,10 @@ package struct RecordReader {
   }
 
   package func bytes(_ tag: UInt8) -> [UInt8]? { fields[tag].map { Array(bytes[$0]) } }
+  /// The field where it lies, for a secret that must not be copied.
+  package func lent(_ tag: UInt8) -> UnsafeRawBufferPointer? {
+    fields[tag].map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
+  }
   package func text(_ tag: UInt8) -> String? { fields[tag].map { String(decoding: bytes[$0], as: UTF8.self) } }
   package func word(_ tag: UInt8) -> UInt64? {
     guard let range = fields[tag], range.count == 8 else { return nil }

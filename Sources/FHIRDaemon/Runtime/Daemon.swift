@@ -4,6 +4,7 @@ import CurlHTTP
 import DispatchSupport
 import FHIRControl
 import Glibc
+import JWTSigner
 import LMDBStore
 import SMARTProtocol
 import SodiumVault
@@ -62,6 +63,7 @@ struct Daemon: Sendable {
         "libcurl cannot be used: \(error)", cure: "check the installation of libcurl4", status: EX_SOFTWARE)
     }
     let exchange = Exchange(http: http, settings: settings)
+    let signer = JWTSigner()
     let source = Authorizer(exchange: exchange, ledger: ledger, clock: clock, entropy: entropy, signer: signer)
     let refresh = RefreshLoop(clock: clock) { settings.configuration.tokenRefreshInterval }
     let engine = Engine(
@@ -74,8 +76,7 @@ struct Daemon: Sendable {
       tester: ConnectionTester(
         exchange: exchange, source: source, engine: engine, ledger: ledger, clock: clock,
         canReadFile: { unsafe access($0, R_OK) == 0 }),
-      authorizer: source,
-      clock: clock, entropy: entropy, log: log,
+      authorizer: source, signer: signer, clock: clock, entropy: entropy, log: log,
       about: Commands.About(version: productVersion, pid: getpid(), startedAt: clock.wall()), settings: settings)
     var options = ControlOptions()
     options.clientsMax = configuration.clientsMax
@@ -102,7 +103,8 @@ struct Daemon: Sendable {
     self.health = HealthLoop(
       probe: HealthProbe(exchange: exchange, ledger: ledger, clock: clock), clock: clock, entropy: entropy, log: log,
       settings: settings, changed: { overseer.somethingChanged() })
-    self.cleanup = CleanupLoop(store: store, engine: engine, book: book, clock: clock, log: log)
+    self.cleanup = CleanupLoop(
+      store: store, ledger: ledger, engine: engine, book: book, clock: clock, log: log)
     self.overseer = overseer
   }
 
