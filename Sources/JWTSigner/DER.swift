@@ -34,11 +34,10 @@ enum DER {
     return [0x80 | UInt8(digits.count)] + digits
   }
 
-  /// Object identifiers, with tag and length. Source: RFC 5480 section 2.1.1.1, RFC 8017 appendix A, RFC 8410.
+  /// Object identifiers, with tag and length. Source: RFC 5480 section 2.1.1, RFC 8410 section 3.
   static let p384: [UInt8] = [0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22]
   static let p256: [UInt8] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07]
   static let ecPublicKey: [UInt8] = [0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01]
-  static let rsaEncryption: [UInt8] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01]
   static let edwards: [UInt8] = [0x06, 0x03, 0x2b, 0x65]
 
   /// Whether these bytes stand anywhere in the key. An identifier says what a key claims to be; whether it is so is

@@ -42,7 +42,7 @@ enum KeyImport {
         guard body.firstRange(of: Array("Proc-Type:".utf8)) == nil else { throw .encrypted }
         guard var der = Base64Text.decoded(body, .pem) else { throw .notAKey(detail: "the PEM block is not base64") }
         defer { wipe(&der) }
-        return try key(der)
+        return try key(der, isEC: label == "EC PRIVATE KEY")
       case "OPENSSH PRIVATE KEY": throw .unsupportedKey(kind: "an OpenSSH key")
       case "DSA PRIVATE KEY": throw .unsupportedKey(kind: "a DSA key")
       default: break
@@ -56,8 +56,8 @@ enum KeyImport {
 
   /// The library does not compare the curve that a key names with the one it is read for, so it is done here: the
   /// number of a key on another curve of the same size would pass.
-  private static func key(_ der: [UInt8]) throws(ClientKeyProblem) -> PrivateKey {
-    if DER.names(DER.ecPublicKey, in: der) || DER.names(DER.p384, in: der) || DER.names(DER.p256, in: der) {
+  private static func key(_ der: [UInt8], isEC: Bool) throws(ClientKeyProblem) -> PrivateKey {
+    if isEC || DER.names(DER.ecPublicKey, in: der) {
       if DER.names(DER.p384, in: der), let key = try? P384.Signing.PrivateKey(derRepresentation: der) {
         return .p384(key)
       }
