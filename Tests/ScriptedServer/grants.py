@@ -139,8 +139,10 @@ class Grants:
             claimed = None
         client = self.clients.get(claimed if isinstance(claimed, str) else named)
         jwks = (client or {}).get("jwks") or self.settings["assertion_jwks"] or {}
-        _, problem = assertions.judge(form["client_assertion"], form.get("client_assertion_type", ""), jwks, url, named,
-                                      self.jtis)
+        # RFC 7523 section 3: the token endpoint's URL names the authorization server, at its other endpoints too.
+        audience = url.rsplit("/", 1)[0] + "/token"
+        _, problem = assertions.judge(form["client_assertion"], form.get("client_assertion_type", ""), jwks, audience,
+                                      named, self.jtis)
         if problem is None and client is None:
             problem = "unknown client"
         if problem is None and "private_key_jwt" not in client.get("methods", CLIENT_METHODS):

@@ -84,7 +84,10 @@ import Testing
       "http://p:3128", "--allowed-origin", "https://o1", "--allowed-origin", "https://o2", "--refresh-mode",
       "on_demand",
       "--refresh-margin-seconds", "60", "--refresh-min-interval-seconds", "30.5", "--health-interval-seconds", "20",
-      "--no-health", "--fhir-version", "4.0.1", "--label", "ward=7", "--additional-notes", "-- call Ann",
+      "--no-health", "--fhir-version", "4.0.1", "--redirect-uri", "http://127.0.0.1:8765/cb", "--pkce", "none",
+      "--signing-algorithm", "RS384", "--sends-client-id", "--authorization-parameter", "prompt=login",
+      "--refresh-replay", "never", "--refresh-replay-within-seconds", "20", "--refresh-keep-alive-seconds", "7200",
+      "--label", "ward=7", "--additional-notes", "-- call Ann",
       "--client-secret-stdin", input: "s3cret\n")
     #expect(run.status == 0, "\(run.errors)")
     #expect(run.output.contains("created connection epic"))
@@ -98,8 +101,11 @@ import Testing
       "extra_headers": #"{"Epic-Client-ID":"x:y"}"#, "proxy": #""http://p:3128""#,
       "ca_file": "\"\(FileManager.default.currentDirectoryPath)/ca.pem\"",
       "allowed_origins": #"["https://o1","https://o2"]"#,
-      "refresh": #"{"margin_seconds":60,"min_interval_seconds":30.5,"mode":"on_demand"}"#,
+      "refresh":
+        #"{"keep_alive_seconds":7200,"margin_seconds":60,"min_interval_seconds":30.5,"mode":"on_demand","replay":"never","replay_within_seconds":20}"#,
       "health": #"{"enabled":false,"interval_seconds":20}"#, "fhir_version": #""4.0.1""#, "labels": #"{"ward":"7"}"#,
+      "redirect_uri": #""http://127.0.0.1:8765/cb""#, "pkce": #""none""#, "signing_algorithm": #""RS384""#,
+      "sends_client_id": "true", "authorization_parameters": #"{"prompt":"login"}"#,
       "additional_notes": #""-- call Ann""#,
     ]
     for (name, value) in expected { #expect(request.parameter(name) == value, "\(name)") }

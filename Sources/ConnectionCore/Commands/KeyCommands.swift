@@ -12,6 +12,8 @@ extension Commands {
         throw ControlError.validation([FieldError("algorithm", "must be one of \(names)")])
       }
       algorithm = known
+    } else if parameters.privateKey == nil {
+      algorithm = found.connection.record.fields.signingAlgorithm.flatMap(SigningAlgorithm.init(rawValue:))
     }
     let keys = try keySet(found)
     // Before a key is made: that takes a while, and an import must not be told more than it needs.

@@ -33,10 +33,12 @@ extension Authorizer {
   /// Bytes of a `jti`: 128 bits, never the same twice.
   private static var jtiBytes: Int { 16 }
 
-  /// - Parameter endpoint: the token endpoint: the audience of every assertion, also of those for its neighbours.
-  func assertion(_ id: ConnectionID?, _ connection: ConnectionRecord, for endpoint: EndpointURL)
-    throws(ControlError) -> [UInt8]
-  {
+  /// - Parameters:
+  ///   - endpoint: the token endpoint: the audience of every assertion, also of those for its neighbours.
+  ///   - found: what discovery has just found; nil: what is stored counts.
+  func assertion(
+    _ id: ConnectionID?, _ connection: ConnectionRecord, for endpoint: EndpointURL, _ found: DiscoveryRecord?
+  ) throws(ControlError) -> [UInt8] {
     let name = connection.name
     guard let id else {
       throw ControlError(
@@ -44,7 +46,7 @@ extension Authorizer {
         hint: "save it, then: fhirctl key create NAME")
     }
     let now = clock.wall()
-    let supported = ((try? ledger.discovery(id)) ?? nil)?.signingAlgorithms
+    let supported = (found ?? (try? ledger.discovery(id)) ?? nil)?.signingAlgorithms
     do {
       return try ledger.withSigningKey(
         of: id, now: now, algorithms: supported,
@@ -59,21 +61,6 @@ extension Authorizer {
         let signature = try signer.sign(input, privateBytes: privateHalf, record.algorithm)
         return ClientAssertion.compact(signingInput: input, signature: signature)
       }
-    } catch {
-      switch error {
-      case .ledger(let error): throw ControlError(error)
-      case .noKey:
-        throw ControlError(
-          .invalidClient, "the connection has no key to sign with", hint: "fhirctl key create '\(name)'")
-      case .noFittingKey(let has, let wanted):
-        throw ControlError(
-          .invalidClient,
-          "the server takes \(wanted.joined(separator: ", ")), and the key signs "
-            + has.map(\.rawValue).joined(separator: ", "),
-          hint: "fhirctl connection update '\(name)' --signing-algorithm …, then fhirctl key rotate '\(name)'")
-      case .key(let problem):
-        throw ControlError(.invalidClient, "the key \(problem.sentence)", hint: problem.cure)
-      }
-    }
+    } catch { throw ControlError(error, connection: name) }
   }
 }

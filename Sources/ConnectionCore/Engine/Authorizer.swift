@@ -30,12 +30,12 @@ package struct Authorizer: TokenSource {
       guard let endpoint = try? endpointURL(pending.tokenURL, of: ask.connection) else {
         return TokenAttempt(.failed(.clientRefused, Self.unusable(pending.tokenURL, of: ask.connection)))
       }
-      return await send(ask, to: endpoint)
+      return await send(ask, to: endpoint, nil)
     }
     switch await tokenEndpoint(ask.id, ask.connection) {
     case .failure(let stop): return TokenAttempt(.failed(stop.result, stop.error))
     case .success(let (endpoint, discovery)):
-      var attempt = await send(ask, to: endpoint)
+      var attempt = await send(ask, to: endpoint, discovery)
       attempt.discovery = discovery
       return attempt
     }
@@ -109,11 +109,11 @@ package struct Authorizer: TokenSource {
 
   // MARK: one request
 
-  private func send(_ ask: TokenAsk, to endpoint: EndpointURL) async -> TokenAttempt {
+  private func send(_ ask: TokenAsk, to endpoint: EndpointURL, _ found: DiscoveryRecord?) async -> TokenAttempt {
     let request: HTTPRequest
     var credentials: Credentials
     do {
-      credentials = try self.credentials(for: ask, endpoint)
+      credentials = try self.credentials(for: ask, endpoint, found)
     } catch { return TokenAttempt(.failed(.clientRefused, error)) }
     defer { credentials.wipe() }
     do { request = try tokenRequest(ask, to: endpoint, credentials) } catch {

@@ -34,8 +34,10 @@ struct Credentials {
 }
 
 extension Authorizer {
-  func credentials(for ask: TokenAsk, _ endpoint: EndpointURL) throws(ControlError) -> Credentials {
-    var credentials = try clientCredentials(ask.id, ask.connection, ask.secret, endpoint)
+  func credentials(for ask: TokenAsk, _ endpoint: EndpointURL, _ found: DiscoveryRecord?) throws(ControlError)
+    -> Credentials
+  {
+    var credentials = try clientCredentials(ask.id, ask.connection, ask.secret, endpoint, found)
     switch ask.kind {
     case .clientCredentials: break
     case .refresh(let key, _):
@@ -56,12 +58,13 @@ extension Authorizer {
   /// How the client proves itself, and with what.
   /// - Parameter endpoint: the token endpoint.
   private func clientCredentials(
-    _ id: ConnectionID?, _ connection: ConnectionRecord, _ secret: SharedSecret?, _ endpoint: EndpointURL
+    _ id: ConnectionID?, _ connection: ConnectionRecord, _ secret: SharedSecret?, _ endpoint: EndpointURL,
+    _ found: DiscoveryRecord?
   ) throws(ControlError) -> Credentials {
     var credentials = Credentials()
     credentials.authentication = Self.authentication(of: connection.fields)
     if credentials.authentication == .assertion {
-      credentials.client = try assertion(id, connection, for: endpoint)
+      credentials.client = try assertion(id, connection, for: endpoint, found)
     } else if let secret {
       credentials.client = secret.withBytes { Array($0) }
     } else if connection.hasClientSecret, let id {
@@ -116,7 +119,7 @@ extension Authorizer {
     _ id: ConnectionID, _ connection: ConnectionRecord, _ neighbour: EndpointURL,
     _ build: (Credentials) throws(TokenRequestProblem) -> TokenRequest
   ) throws(ControlError) -> HTTPRequest {
-    var credentials = try clientCredentials(id, connection, nil, knownTokenEndpoint(id, connection) ?? neighbour)
+    var credentials = try clientCredentials(id, connection, nil, knownTokenEndpoint(id, connection) ?? neighbour, nil)
     defer { credentials.wipe() }
     return try request(for: connection) { () throws(TokenRequestProblem) in try build(credentials) }
   }
