@@ -7,10 +7,11 @@ extension FHIRClient {
   ///   - algorithm: ES384, RS384, ES256 or RS256; nil: ES384, or by the kind of the key that is brought.
   ///   - privateKey: PEM (PKCS#8, PKCS#1, SEC 1) or a private JWK.
   public func createKey(
-    _ connection: String, algorithm: String? = nil, privateKey: String? = nil, timeoutSeconds: Double? = nil
+    _ connection: String, algorithm: String? = nil, privateKey: String? = nil, kid: String? = nil,
+    timeoutSeconds: Double? = nil
   ) throws(ClientError) -> KeySummary {
     try call(
-      .keyCreate, KeyCreateParameters(connection: connection, algorithm: algorithm, privateKey: privateKey),
+      .keyCreate, KeyCreateParameters(connection: connection, algorithm: algorithm, privateKey: privateKey, kid: kid),
       timeoutSeconds: timeoutSeconds)
   }
 

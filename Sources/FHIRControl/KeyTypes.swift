@@ -8,13 +8,16 @@ public struct KeyCreateParameters: ControlParameters {
   public var algorithm: String?
   /// A private key to import instead of making one: PEM (PKCS#8, PKCS#1 or SEC 1) or a JWK. Write-only.
   public var privateKey: String?
-  public init(connection: String, algorithm: String? = nil, privateKey: String? = nil) {
+  /// With `privateKey`: the `kid` that the server knows the key by; absent: its RFC 7638 thumbprint.
+  public var kid: String?
+  public init(connection: String, algorithm: String? = nil, privateKey: String? = nil, kid: String? = nil) {
     self.connection = connection
     self.algorithm = algorithm
     self.privateKey = privateKey
+    self.kid = kid
   }
   enum CodingKeys: String, ListedCodingKey {
-    case connection, algorithm
+    case connection, algorithm, kid
     case privateKey = "private_key"
   }
   public static let parameterNames = CodingKeys.names

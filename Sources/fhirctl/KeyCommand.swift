@@ -25,7 +25,7 @@ struct KeyCreate: ParsableCommand {
       Examples:
         fhirctl key create epic
         fhirctl key create epic --algorithm RS384
-        fhirctl key create epic --import client-key.pem
+        fhirctl key create epic --import client-key.pem --kid 2026-01
         fhirctl key jwks epic > jwks.json   # what the server wants to see
       """)
 
@@ -43,11 +43,18 @@ struct KeyCreate: ParsableCommand {
     help: ArgumentHelp("Read a private key from a file; - is standard input.", valueName: "file"), completion: .file())
   var importFile: String?
 
+  @Option(help: ArgumentHelp("With --import: what the server knows the key by; else its thumbprint.", valueName: "id"))
+  var kid: String?
+
   @OptionGroup var globals: GlobalOptions
+
+  func validate() throws {
+    if kid != nil, importFile == nil { throw ValidationError("--kid goes with --import") }
+  }
 
   func run() throws {
     let key = try globals.client.createKey(
-      name, algorithm: algorithm, privateKey: try imported(), timeoutSeconds: globals.timeout)
+      name, algorithm: algorithm, privateKey: try imported(), kid: kid, timeoutSeconds: globals.timeout)
     try globals.show(key) { key in
       var facts = Facts()
       facts.add("kid", key.kid)

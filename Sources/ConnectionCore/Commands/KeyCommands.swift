@@ -18,8 +18,10 @@ extension Commands {
     let keys = try keySet(found)
     // Before a key is made: that takes a while, and an import must not be told more than it needs.
     if parameters.privateKey == nil { try refuseSecond(algorithm ?? .es384, keys, found) }
+    let kid = try givenKID(parameters)
     var material = try material(algorithm, parameters.privateKey)
     defer { material.wipe() }
+    if let kid { material = material.named(kid) }
     try refuseSecond(material.algorithm, keys, found)
     if let known = keys.plan.records.first(where: { $0.kid == material.kid }) {
       throw ControlError.validation([
@@ -39,6 +41,7 @@ extension Commands {
         .event: "key_created", .connection: found.id.description, .name: found.name, .caller: "uid:\(caller.uid)",
         .detail: "\(record.kid) \(record.algorithm.rawValue) \(parameters.privateKey == nil ? "made" : "imported")",
       ])
+    await engine.reconsider(found.id)
     return record.summary(named: found.name, state: .active)
   }
 
@@ -172,6 +175,23 @@ extension Commands {
       throw ControlError(error)
     }
   }
+
+  /// A `kid` is the server's business; it only has to fit into a header and a record's key.
+  private func givenKID(_ parameters: KeyCreateParameters) throws(ControlError) -> String? {
+    guard let kid = parameters.kid else { return nil }
+    guard parameters.privateKey != nil else {
+      throw ControlError.validation([FieldError("kid", "goes with private_key: a key made here has its thumbprint")])
+    }
+    guard (1...Self.kidBytesMax).contains(kid.utf8.count), kid.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+      throw ControlError.validation([
+        FieldError("kid", "must be 1 to \(Self.kidBytesMax) visible ASCII characters")
+      ])
+    }
+    return kid
+  }
+
+  /// Longer ones have not been seen; a thumbprint has 43.
+  static var kidBytesMax: Int { 128 }
 
   private func material(_ algorithm: SigningAlgorithm?, _ privateKey: String?) throws(ControlError)
     -> ClientKeyMaterial

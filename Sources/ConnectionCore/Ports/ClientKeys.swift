@@ -35,6 +35,13 @@ package struct ClientKeyMaterial: Sendable, CustomStringConvertible, CustomDebug
 
   package mutating func wipe() { SMARTProtocol.wipe(&privateBytes) }
 
+  /// The same key under the name that a server knows it by.
+  package consuming func named(_ kid: String) -> ClientKeyMaterial {
+    var jwk = publicJWK
+    jwk["kid"] = kid
+    return ClientKeyMaterial(algorithm: algorithm, kid: kid, publicJWK: jwk, privateBytes: privateBytes)
+  }
+
   package var description: String { "client key \(kid) (\(algorithm.rawValue))" }
   package var debugDescription: String { description }
   package var customMirror: Mirror { Mirror(self, children: ["kid": kid, "algorithm": algorithm.rawValue]) }
