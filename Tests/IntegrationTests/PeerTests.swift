@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// A peer of Tests/Peers, started in a directory of its own.
-private final class Peer: Sendable {
+final class Peer: Sendable {
   let directory: String
   let port: Int
   private let stop: [String]
@@ -36,7 +36,7 @@ private final class Peer: Sendable {
     return String(line.dropFirst(name.utf8.count + 2).dropLast())
   }
 
-  private static func run(
+  static func run(
     _ command: [String], _ environment: [String: String], within seconds: Double
   ) async throws -> ProgramResult {
     try await runProgram(
@@ -190,5 +190,5 @@ struct PeerTests {
 
 extension String {
   /// Without the line break that a command ends its output with.
-  fileprivate var trimmed: String { hasSuffix("\n") ? String(dropLast()) : self }
+  var trimmed: String { hasSuffix("\n") ? String(dropLast()) : self }
 }

@@ -23,8 +23,9 @@ extension Commands {
         .stateMismatch, "this login was \(pending.progress == .cancelled ? "cancelled" : "not completed in time")",
         hint: loginCommandText(pending.connectionName, pending.subject))
     }
+    // django-oauth-toolkit leaves iss out of refusals; without a code there is nothing that could go to the wrong server.
     if let problem = AuthorizationResponse.issuerProblem(
-      received: response.issuer, expected: pending.issuer, required: pending.issuerRequired)
+      received: response.issuer, expected: pending.issuer, required: pending.issuerRequired && response.bringsCode)
     {
       throw try await fail(
         address, found,
@@ -143,5 +144,14 @@ extension Commands {
       await clock.pause(Self.keepPause)
     }
     return await failed(last)
+  }
+}
+
+extension AuthorizationResponse {
+  fileprivate var bringsCode: Bool {
+    switch outcome {
+    case .code: true
+    case .refused: false
+    }
   }
 }
