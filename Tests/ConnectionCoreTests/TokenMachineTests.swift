@@ -17,7 +17,7 @@ private func at(_ seconds: Int64) -> Instant { Instant(milliseconds: seconds * 1
       policy: policy)
   }
 
-  @Test func `the in-flight record comes before the request, the commit before the answer`() {
+  @Test func `R6.03 the in-flight record comes before the request, the commit before the answer`() {
     var machine = fresh()
     let (verdict, actions) = machine.tokenWanted(minimum: .seconds(10), forced: false, at: at(0))
     #expect(verdict == .wait)

@@ -30,7 +30,9 @@ struct AssertionTests {
   }
 
   @Test(arguments: ["ES384", "RS384"])
-  func `R5.06 to R5.10 every token request has an assertion of its own, and no other proof`(algorithm: String)
+  func `R5.06 to R5.10 R5.15 R7.11 every token request has an assertion of its own, and no other proof`(
+    algorithm: String
+  )
     async throws
   {
     try await onStage { stage in

@@ -20,7 +20,7 @@ struct LoginTests {
     }
   }
 
-  @Test func `R4.01 to R4.09 the authorization request says what SMART asks for`() async throws {
+  @Test func `R4.01 to R4.09 R2.05 the authorization request says what SMART asks for`() async throws {
     try await onStage { stage in
       try await stage.server.settings(["refresh_tokens": true, "extra": ["patient": "p-1"]])
       try await stage.createApp("app", ["scope": "openid launch/patient patient/*.rs"])
@@ -199,7 +199,7 @@ struct LoginTests {
     }
   }
 
-  @Test func `an EHR launch finds its connection by iss and sends launch back`() async throws {
+  @Test func `R3.07 R4.10 an EHR launch finds its connection by iss and sends launch back`() async throws {
     try await onStage { stage in
       try await stage.createApp("app")
       let login = try await stage.control.result(

@@ -85,7 +85,7 @@ struct RefreshTests {
   }
 
   @Test(.timeLimit(.minutes(2)), arguments: [6, 12])
-  func `short tokens are replaced before they expire`(lifetime: Int) async throws {
+  func `R7.08 short tokens are replaced before they expire`(lifetime: Int) async throws {
     try await onStage { stage in
       try await stage.server.settings(["expires_in": .integer(Int64(lifetime))])
       try await stage.create("c", ["refresh": ["mode": "ahead"]])

@@ -106,7 +106,7 @@ import Testing
     #expect(try granted(token(",\"a\":\"\(String(repeating: "x", count: 40_000))\"")).context.isEmpty)
   }
 
-  @Test func `R6.07 a token is opaque and may be long, but must fit in a header`() throws {
+  @Test func `R6.07 R8.04 a token is opaque and may be long, but must fit in a header`() throws {
     let long = String(repeating: "a", count: 16_384)
     #expect(try granted("{\"access_token\":\"\(long)\",\"token_type\":\"bearer\"}").accessToken.bytes.count == 16_384)
     for bad in ["a\\nb", "a b", "\\u0000", "ü", "", String(repeating: "a", count: TokenResponse.tokenBytesMax + 1)] {
