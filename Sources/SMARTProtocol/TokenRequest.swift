@@ -42,9 +42,9 @@ package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStrin
   /// `grant_type=authorization_code`. Source: RFC 6749 section 4.1.3, RFC 7636 section 4.5.
   /// - Parameters:
   ///   - redirectURI: the one of the authorization request, byte for byte.
-  ///   - verifier: empty: left out, for a server that refuses PKCE.
+  ///   - verifier: nil: left out, for a server that refuses PKCE.
   package static func authorizationCode(
-    at url: EndpointURL, code: some Collection<UInt8>, redirectURI: String, verifier: some Collection<UInt8>,
+    at url: EndpointURL, code: some Collection<UInt8>, redirectURI: String, verifier: [UInt8]?,
     clientID: String, secret: some Collection<UInt8>, authentication: ClientAuthentication,
     sendsClientID: Bool = false, extraParameters: [String: String] = [:]
   ) throws(TokenRequestProblem) -> TokenRequest {
@@ -53,7 +53,7 @@ package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStrin
       parameters: [
         Parameter("grant_type", "authorization_code"), Parameter("code", required: code),
         Parameter("redirect_uri", redirectURI),
-      ] + (verifier.isEmpty ? [] : [Parameter("code_verifier", required: verifier)]),
+      ] + (verifier.map { [Parameter("code_verifier", required: $0)] } ?? []),
       client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: sendsClientID),
       extraParameters: extraParameters)
   }

@@ -176,6 +176,19 @@ struct LoginTests {
     }
   }
 
+  @Test func `R4.14 a login begun at one server makes no grant for another`() async throws {
+    try await onStage { stage in
+      try await stage.createApp("app")
+      let back = try await stage.agree(try #require(try await start(stage)["authorization_url"].string))
+      try await stage.control.result(
+        "connection.update", Self.app.merging(["fhir_base_url": .string(stage.server.base("elsewhere"))]))
+      let answer = try await stage.control.call("authorization.complete", ["redirect_url": .string(back)])
+      #expect(code(answer) == .generationConflict, "\(answer)")
+      #expect(try await stage.server.count(path: "/token") == 0)
+      #expect(code(try await stage.control.call("token.get", Self.app)) == .needsLogin)
+    }
+  }
+
   @Test func `each subject has a grant of its own`() async throws {
     try await onStage { stage in
       try await stage.server.settings(["refresh_tokens": true])

@@ -71,6 +71,19 @@ struct RotationTests {
     }
   }
 
+  @Test(.timeLimit(.minutes(2)))
+  func `R7.06 a bare 400 to a replay is no reason to show the token a third time`() async throws {
+    try await onStage { stage in
+      try await prepare(stage, ["expires_in": 8], ["refresh": ["mode": "ahead", "min_interval_seconds": 1]])
+      #expect(try await refresh(stage).succeeded)
+      try await stage.server.rule(["path": "/token", "times": 1, "lose_reply": true])
+      try await stage.server.rule(["path": "/token", "status": 400, "body": ""])
+      try await stage.status("app", becomes: .needsLogin, within: 40)
+      #expect(try await stage.server.stats()["refresh_presented_max"] == 2)
+      #expect(try await stage.status("app")["has_refresh_token"] == true, "nothing is erased for it")
+    }
+  }
+
   @Test func `a lost reply costs nothing where the server has a grace period`() async throws {
     try await onStage { stage in
       try await prepare(

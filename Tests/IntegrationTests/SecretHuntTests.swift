@@ -27,9 +27,11 @@ struct SecretHuntTests {
         return answer
       }
       try await play(stage, call)
+      try await playLogins(stage, call)
 
       // Everything that was shown to the server or issued by it, as it stood on the wire; and what fhird alone knows.
-      let secrets = try await stage.server.secrets() + [Self.oddSecret, Stage.clientSecret]
+      let secrets =
+        try await stage.server.secrets() + [Self.oddSecret, Stage.clientSecret, "a-stolen-code-of-the-hunt"]
       let hunt = Hunt(secrets.filter { $0.utf8.count >= 6 })
       #expect(hunt.count > 8)
       #expect(hunt.found(in: stage.daemon.standardError).isEmpty, "standard error")
@@ -114,6 +116,43 @@ struct SecretHuntTests {
     let shown = try await stage.daemon.fhirctl(["status"])
     #expect(Hunt([Stage.clientSecret]).found(in: shown.output + shown.error).isEmpty)
     _ = try await call("connection.delete", ["connection": .string(Self.names[1])])
+  }
+
+  /// Logins, refresh tokens and keys, on good and bad days.
+  private func playLogins(_ stage: Stage, _ call: (String, WireJSON) async throws -> Answer) async throws {
+    let grant: WireJSON = ["connection": "logins", "subject": .string(Self.subject)]
+    try await stage.server.settings(["refresh_tokens": true])
+    try await stage.createApp("logins", tenant: "l", ["refresh": ["mode": "ahead", "min_interval_seconds": 1]])
+    for deny in [WireJSON.null, ["error": "access_denied"], .null] {
+      try await stage.server.settings(["authorize_error": deny])
+      let login = try await stage.control.result("authorization.start", grant)
+      let back = try await stage.agree(try #require(login["authorization_url"].string))
+      for _ in 1...2 { _ = try await call("authorization.complete", ["redirect_url": .string(back)]) }
+      _ = try await call("authorization.status", ["state": login["state"]])
+    }
+    _ = try await call("authorization.complete", ["state": "nobody's", "code": "a-stolen-code-of-the-hunt"])
+    _ = try await call(
+      "authorization.complete", ["redirect_url": "http://127.0.0.1/x?code=a-stolen-code-of-the-hunt&code=twice"])
+    for rule in [
+      ["status": 400, "json": ["error": "invalid_request"]], ["lose_reply": true], ["drop": "half_body"],
+    ] as [WireJSON] {
+      try await stage.server.rule(rule.merging(["path": "/l/token", "times": 1]))
+      _ = try await call("token.refresh", grant)
+      _ = try await call("token.status", grant)
+    }
+    _ = try await call("token.get", grant)
+    _ = try await call("token.introspect", grant)
+    _ = try await call("token.revoke", grant)
+    _ = try await call(
+      "connection.create",
+      stage.connection(
+        "keys", tenant: "k", ["client_authentication": "private_key_jwt", "client_secret": .null]))
+    _ = try await call("key.create", ["connection": "keys"])
+    let keys = try await stage.control.result("jwks.get", ["connection": "keys"])
+    try await stage.server.settings(["assertion_jwks": keys])
+    _ = try await call("token.get", ["connection": "keys"])
+    _ = try await call("key.create", ["connection": "keys", "private_key": "a-stolen-code-of-the-hunt"])
+    _ = try await call("key.list", [:])
   }
 
   @Test func `a daemon that dies leaves no memory behind`() async throws {

@@ -121,6 +121,13 @@ import Testing
     }
   }
 
+  @Test func `only a connection that opted out redeems a code without a verifier`() throws {
+    let request = try TokenRequest.authorizationCode(
+      at: endpoint(), code: Array("c".utf8), redirectURI: "http://127.0.0.1/cb", verifier: nil, clientID: "app",
+      secret: [], authentication: .none)
+    #expect(!String(decoding: request.body, as: UTF8.self).contains("code_verifier"))
+  }
+
   @Test func `an empty code, verifier or token is no request`() {
     #expect(throws: TokenRequestProblem.emptyParameter("code")) { try code("") }
     #expect(throws: TokenRequestProblem.emptyParameter("code_verifier")) { try code(verifier: "") }

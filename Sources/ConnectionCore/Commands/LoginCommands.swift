@@ -29,7 +29,8 @@ extension Commands {
     let nonce = scope.split(separator: " ").contains("openid") ? Base64URL.encode(entropy.bytes(16)) : nil
     let now = clock.wall()
     let pending = PendingAuthorization(
-      connection: found.id.description, connectionName: found.name, subject: subject, scope: scope,
+      connection: found.id.description, connectionName: found.name, fhirBaseURL: record.baseURL,
+      clientID: record.fields.clientID ?? "", subject: subject, scope: scope,
       redirectURI: redirectURI, verifier: usesPKCE ? String(decoding: verifier.bytes, as: UTF8.self) : nil,
       nonce: nonce, tokenURL: server.token, issuer: server.issuer, issuerRequired: server.issuerRequired,
       initiatorUID: caller.uid, createdAt: now,

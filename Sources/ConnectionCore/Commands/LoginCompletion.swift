@@ -115,7 +115,12 @@ extension Commands {
     let connection: Versioned<ConnectionRecord>?
     guard let id = ConnectionID(pending.connection) else { return await failed(ControlError.noSuchGrant) }
     do { connection = try ledger.connection(id) } catch { return await failed(ControlError(error)) }
-    guard let connection else { return await failed(ControlError.noSuchGrant) }
+    guard let connection, pending.fits(connection.record) else {
+      return await failed(
+        ControlError(
+          .generationConflict, "the connection was changed since the login began",
+          hint: loginCommandText(pending.connectionName, pending.subject)))
+    }
     let attempt = await authorizer.obtain(TokenAsk(id, connection.record, .code(code, pending)))
     switch attempt.outcome {
     case .failed(_, let error): return await failed(error)
@@ -128,6 +133,7 @@ extension Commands {
   /// Attempts to store a login's tokens, and the seconds between them: the server has them counted as given.
   static var keepAttempts: Int { 12 }
   static var keepPause: Instant.Span { .seconds(5) }
+  static var conflictAttempts: Int { 4 }
 
   private func keep(
     _ token: GrantedToken, _ pending: PendingAuthorization, _ address: RecordAddress, _ generation: Generation,
@@ -139,9 +145,13 @@ extension Commands {
         try await engine.adoptLogin(token, pending, at: address, generation)
         return .success(())
       } catch { last = error }
-      // Only a store that takes no writes may come to its senses.
-      guard [.storeFull, .storeReadOnly].contains(last.data.code), attempt < Self.keepAttempts else { break }
-      await clock.pause(Self.keepPause)
+      switch last.data.code {
+      // A store that takes no writes may come to its senses.
+      case .storeFull, .storeReadOnly: await clock.pause(Self.keepPause)
+      // Labels or notes were changed that very moment; a change that matters is found by itself.
+      case .generationConflict where attempt < Self.conflictAttempts: continue
+      default: return await failed(last)
+      }
     }
     return await failed(last)
   }

@@ -90,6 +90,8 @@ extension Authorizer {
     case .granted, .clientWrong, .scopeRefused: return .clientRefused
     case .throttled: return .throttled(retryAfter: refusal.retryAfter)
     case .serverTrouble, .network, .garbled:
+      // Glewlwyd ends a token that was used before with a bare 400: one that is in doubt is not sent a third time.
+      if case .garbled = outcome, ask.isInDoubt { return .replyLost(sentAt: sentAt, retryAfter: refusal.retryAfter) }
       // A gateway that gave up waiting, or a success that cannot be read: the server may have done its part.
       switch refusal.status {
       case let status? where (200...299).contains(status) || status == 502 || status == 504:
@@ -145,6 +147,12 @@ extension TokenAsk {
   var isClientCredentials: Bool {
     if case .clientCredentials = kind { return true }
     return false
+  }
+
+  /// The refresh token may have been used up by an earlier request.
+  var isInDoubt: Bool {
+    guard case .refresh(_, let grant) = kind else { return false }
+    return grant.lostReplies > 0 && grant.rotation != .kept
   }
 
   var subject: String {

@@ -107,7 +107,8 @@ extension Authorizer {
       case .code(_, let pending):
         try TokenRequest.authorizationCode(
           at: endpoint, code: credentials.grant, redirectURI: pending.redirectURI,
-          verifier: credentials.verifier, clientID: clientID, secret: credentials.client,
+          verifier: pending.verifier == nil ? nil : credentials.verifier, clientID: clientID,
+          secret: credentials.client,
           authentication: credentials.authentication, sendsClientID: sendsClientID, extraParameters: extra)
       }
     }

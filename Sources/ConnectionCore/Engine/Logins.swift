@@ -64,7 +64,8 @@ extension Engine {
   }
 
   /// Makes the grant of a login: the tokens, and the login's end, in one transaction.
-  /// - Throws: the store's errors; then nothing has changed, and the caller may try again.
+  /// - Throws: GENERATION_CONFLICT when the connection has changed; the store's errors. Nothing has changed then, and
+  ///   the caller may try again.
   func adoptLogin(
     _ token: GrantedToken, _ pending: PendingAuthorization, at address: RecordAddress, _ generation: Generation
   )
@@ -73,7 +74,9 @@ extension Engine {
     guard let id = ConnectionID(pending.connection) else { throw ControlError.noSuchGrant }
     let key = ledger.grantKey(id, subject: pending.subject)
     do throws(LedgerError) {
-      guard let connection = try ledger.connection(id) else { throw .store(.conflict(.connections)) }
+      guard let connection = try ledger.connection(id), pending.fits(connection.record) else {
+        throw .store(.conflict(.connections))
+      }
       let old = try ledger.grant(key)
       let facts = GrantFacts(
         generation: (old?.generation ?? 0) + 1, standing: .valid,

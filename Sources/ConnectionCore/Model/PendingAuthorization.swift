@@ -8,6 +8,9 @@ package struct PendingAuthorization: Codable, Sendable {
 
   package var connection: String
   package var connectionName: String
+  /// The server and the client that the person sees; a connection that has others by now is not what was agreed to.
+  package var fhirBaseURL: String
+  package var clientID: String
   package var subject: String
   package var scope: String
   /// Byte for byte what went into the authorization request.
@@ -42,6 +45,10 @@ package struct PendingAuthorization: Codable, Sendable {
 
   package func isForgotten(at now: Timestamp) -> Bool {
     now.milliseconds >= expiresAt.milliseconds + Self.memory.milliseconds
+  }
+
+  package func fits(_ connection: ConnectionRecord) -> Bool {
+    connection.usesLogins && connection.baseURL == fhirBaseURL && connection.fields.clientID == clientID
   }
 
   /// Nothing secret is kept once it is of no use.
