@@ -101,4 +101,21 @@ struct ClockTests {
       }
     }
   }
+
+  @Test func `a login that nobody finished in time has expired, and its code is not redeemed`() async throws {
+    try await onShiftableStage { stage, shim in
+      try await stage.createLogin("c")
+      let start = try await stage.startLogin("c")
+      let back = try await stage.redirect(start)
+      // The machine slept through it; the code itself would still be good.
+      try await stage.server.settings(["code_seconds": 1_000_000])
+      try shim.set(jump: 0, suspend: 86400)
+      let status = try await stage.control.call("authorization.status", ["state": start["state"]])
+      #expect(status.result["progress"] == "expired" || code(status) == .stateMismatch, "\(status)")
+      let answer = try await stage.complete(back)
+      #expect(loginFailed(answer), "\(answer)")
+      #expect(try await stage.server.count(path: "/token") == 0)
+      try await stage.login("c")
+    }
+  }
 }

@@ -33,6 +33,26 @@ struct ScriptedServerTests {
     }
   }
 
+  @Test(.timeLimit(.minutes(2)))
+  func `its own check of logins, refreshes, revocation and assertions passes`() async throws {
+    let result = try await runProgram(
+      try #require(TestMachine.python3), ["-B", TestMachine.sourceRoot + "/Tests/ScriptedServer/check.py"],
+      environment: TestMachine.plainEnvironment, within: 100)
+    #expect(result.succeeded, "\(result.output)\(result.error)")
+    #expect(result.output.hasSuffix(" 0 failed\n"))
+  }
+
+  @Test func `a login at it gives a code that its token endpoint takes`() async throws {
+    try await withServer { server in
+      let url = "\(server.origin)/authorize?response_type=code&client_id=a&redirect_uri=http://127.0.0.1:1/cb&scope=x"
+      let refused = queryParameters(of: try await server.authorize(url + "&state=s%20+1"))
+      #expect(refused["error"] == "invalid_request", "there is no code_challenge")
+      #expect(refused["state"] == "s  1")
+      try await server.settings(["pkce": "ignore", "aud": "ignored"])
+      #expect(queryParameters(of: try await server.authorize(url + "&state=s"))["code"]?.hasPrefix("code-") == true)
+    }
+  }
+
   @Test func `it refuses a wrong secret with invalid_client`() async throws {
     try await withServer { server in
       let reply = try await askToken(server, secret: "wrong")

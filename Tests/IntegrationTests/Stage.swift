@@ -115,6 +115,57 @@ struct Stage: Sendable {
   }
 }
 
+// Logins --------------------------------------------------------------------------------------------------------------
+
+extension Stage {
+  /// Where the scripted server sends browsers; nobody listens there, since tests hand the address over themselves.
+  static let redirectURI = "http://127.0.0.1:8765/callback"
+  static let loginScope = "launch/patient patient/*.rs offline_access"
+
+  /// Creates a connection on which people log in, with refresh tokens from the server.
+  @discardableResult
+  func createLogin(_ name: String, tenant: String = "", _ fields: WireJSON = [:]) async throws -> WireJSON {
+    let own: WireJSON = ["auth_method": "authorization_code", "scope": .string(Self.loginScope)]
+    return try await create(name, tenant: tenant, own.merging(fields))
+  }
+
+  /// `authorization.start` for the subject (nil: the default grant).
+  func startLogin(_ name: String, subject: String? = nil, _ more: WireJSON = [:]) async throws -> WireJSON {
+    var asked: WireJSON = ["connection": .string(name), "redirect_uri": .string(Self.redirectURI)]
+    if let subject { asked = asked.merging(["subject": .string(subject)]) }
+    return try await control.result("authorization.start", asked.merging(more))
+  }
+
+  /// Where the server sends the browser that was sent to it.
+  func redirect(_ start: WireJSON) async throws -> String {
+    try await server.authorize(try #require(start["authorization_url"].string, "\(start.text)"))
+  }
+
+  /// `authorization.complete` with the whole address, as it stood in the browser.
+  func complete(_ redirect: String) async throws -> Answer {
+    try await control.call("authorization.complete", ["redirect_url": .string(redirect)], within: 70)
+  }
+
+  /// A whole login: start, the server, complete.
+  /// - Returns: the authorization's status.
+  @discardableResult
+  func login(_ name: String, subject: String? = nil, _ more: WireJSON = [:]) async throws -> WireJSON {
+    let answer = try await complete(try await redirect(try await startLogin(name, subject: subject, more)))
+    guard answer.succeeded, answer.result["progress"] == "completed" else {
+      throw IntegrationFailure("the login did not complete: \(answer)")
+    }
+    return answer.result
+  }
+}
+
+/// The server's own words, in an error or in the status of a login that failed.
+func oauthWords(_ answer: Answer) -> WireJSON {
+  answer.succeeded ? answer.result["oauth"] : answer.error["data"]["oauth"]
+}
+
+/// Whether a login did not come about: refused, or told as a status other than `completed`.
+func loginFailed(_ answer: Answer) -> Bool { !answer.succeeded || answer.result["progress"] != "completed" }
+
 /// Sets the stage, plays, and clears it whatever happened. A test that throws shows the daemon's last words.
 func onStage(
   _ change: @Sendable (inout DaemonUnderTest.Options) -> Void = { _ in },

@@ -75,10 +75,32 @@ package final class ScriptedServer: Sendable {
   package func count(path: String) async throws -> Int { try await stats()["by_path"][path].int ?? 0 }
   package func inFlight(path: String) async throws -> Int { try await stats()["in_flight"][path].int ?? 0 }
 
-  /// Every token it issued and every secret it was shown, in each of their forms on the wire.
+  /// Every token and code it issued and every secret it was shown, in each of their forms on the wire.
   package func secrets() async throws -> [String] {
     let all = try await control("GET", "secrets")
-    return ["access_tokens", "refresh_tokens", "client_secrets"].flatMap { all[$0].array.compactMap(\.string) }
+    return ["access_tokens", "refresh_tokens", "codes", "client_secrets"].flatMap { all[$0].array.compactMap(\.string) }
+  }
+
+  /// Every access token is dead here from now on; refresh tokens, too, if asked.
+  package func expire(refreshTokens: Bool = false) async throws {
+    try await control("POST", "expire", ["refresh": .bool(refreshTokens)])
+  }
+
+  /// How often the most presented refresh token was presented: 1 where rotation is done right.
+  package func refreshPresentedMax() async throws -> Int { try await stats()["refresh_presented_max"].int ?? 0 }
+  /// How many requests brought a refresh token that was used before.
+  package func reuseDetected() async throws -> Int { try await stats()["reuse_detected"].int ?? 0 }
+
+  /// Opens an authorization URL as a browser would; the user is there and says yes. The redirect is not followed.
+  /// - Returns: the Location, towards the redirect URI.
+  package func authorize(_ url: String) async throws -> String {
+    guard url.hasPrefix(origin + "/") else { throw IntegrationFailure("not an address of the scripted server: \(url)") }
+    let reply = try await LoopbackHTTP.request(
+      port: UInt16(port), method: "GET", path: String(url.dropFirst(origin.utf8.count)), body: "")
+    guard reply.status == 302, let location = reply.header("location") else {
+      throw IntegrationFailure("no redirect from \(url): \(reply.status) \(reply.body.prefix(200))")
+    }
+    return location
   }
 
   /// A read with this token, past the daemon: the HTTP status.
@@ -94,7 +116,19 @@ package final class ScriptedServer: Sendable {
 package enum LoopbackHTTP {
   package struct Reply: Sendable {
     package let status: Int
+    package let head: String
     package let body: String
+
+    /// The first header of that name, given in lower case.
+    package func header(_ name: String) -> String? {
+      for line in head.split(separator: "\r\n").dropFirst() {
+        let parts = line.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+        if parts.count == 2, parts[0].lowercased() == name {
+          return String(parts[1].drop { $0 == " " })
+        }
+      }
+      return nil
+    }
   }
 
   package static func request(
@@ -114,6 +148,34 @@ package enum LoopbackHTTP {
     guard parts.count == 2, let status = parts[0].split(separator: " ").dropFirst().first.flatMap({ Int($0) }) else {
       throw IntegrationFailure("not an HTTP answer: \(text.prefix(200))")
     }
-    return Reply(status: status, body: String(parts[1]))
+    return Reply(status: status, head: String(parts[0]), body: String(parts[1]))
   }
+}
+
+/// The query parameters of an address, decoded as a form: of two with one name, the last.
+package func queryParameters(of address: String) -> [String: String] {
+  guard let query = address.split(separator: "?", maxSplits: 1).dropFirst().first else { return [:] }
+  var found: [String: String] = [:]
+  for pair in query.split(separator: "&") {
+    let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(formDecoded)
+    found[parts[0]] = parts.count == 2 ? parts[1] : ""
+  }
+  return found
+}
+
+/// `+` is a space, `%41` an A; a per cent sign without two digits stays.
+private func formDecoded(_ text: Substring) -> String {
+  var bytes: [UInt8] = []
+  var rest = Array(text.utf8)[...]
+  while let byte = rest.popFirst() {
+    if byte == UInt8(ascii: "%"), rest.count >= 2,
+      let value = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16)
+    {
+      bytes.append(value)
+      rest = rest.dropFirst(2)
+    } else {
+      bytes.append(byte == UInt8(ascii: "+") ? UInt8(ascii: " ") : byte)
+    }
+  }
+  return String(decoding: bytes, as: UTF8.self)
 }
