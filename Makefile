@@ -8,7 +8,7 @@ BINARIES ?= .build/dist
 # SwiftPM resolves what the lock of another build holds; one build at a time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help build release demo run test test-swift test-systemd check install uninstall clean deps
+.PHONY: help build release demo run test test-swift test-gateway test-systemd check install uninstall clean deps
 
 help:
 	@echo "make demo       build, then show the whole path on this machine: server, connection, token, refresh; cleans up"
@@ -33,12 +33,17 @@ demo: build
 run: build
 	Demo/demo --stay
 
-test: test-swift test-systemd
+test: test-swift test-gateway test-systemd
 
 test-swift: deps
 	scripts/deps test
 	swift build --build-tests
 	scripts/test
+
+# The gateway behind nginx, as the README says.
+test-gateway: deps
+	swift build --product fhird-gateway
+	Tests/Gateway/nginx
 
 # The programs of the debug build, unless BINARIES names others (`make release test-systemd BINARIES=.build/dist`).
 test-systemd: deps

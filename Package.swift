@@ -30,11 +30,19 @@ let package = Package(
     .library(name: "FHIRClient", targets: ["FHIRClient"]),
     .executable(name: "fhird", targets: ["fhird"]),
     .executable(name: "fhirctl", targets: ["fhirctl"]),
+    .executable(name: "fhird-gateway", targets: ["fhird-gateway"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    // The gateway's alone: HTTP to browsers. Without its traits, which bring full Foundation. The packages below come with
+    // it; those that are imported are named.
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-nio-extras", from: "1.34.1"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
+    .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0", traits: []),
   ],
   targets: [
     // C libraries: a module map, a shim header, nothing else.
@@ -79,6 +87,20 @@ let package = Package(
       dependencies: [
         "FHIRClient", "FHIRControl", "CLinux", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
+    .target(
+      name: "FHIRGateway",
+      dependencies: [
+        "FHIRClient", "FHIRControl",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "HummingbirdCore", package: "hummingbird"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOExtras", package: "swift-nio-extras"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "HTTPTypes", package: "swift-http-types"),
+      ], swiftSettings: adapter),
+    .executableTarget(name: "fhird-gateway", dependencies: ["FHIRGateway"], swiftSettings: strict),
 
     // Tests.
     .target(
@@ -102,6 +124,11 @@ let package = Package(
     .testTarget(
       name: "fhirctlTests", dependencies: ["fhirctl", "FHIRControl", "FHIRClient", "FakeDaemon"],
       swiftSettings: strict),
+    .testTarget(
+      name: "FHIRGatewayTests",
+      dependencies: [
+        "FHIRGateway", "FakeDaemon", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: strict),
     .testTarget(
       name: "IntegrationTests", dependencies: ["FHIRClient", "FHIRControl", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),

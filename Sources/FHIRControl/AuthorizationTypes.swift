@@ -65,9 +65,11 @@ public struct AuthorizationCompleteParameters: ControlParameters {
   public var errorURI: String?
   /// The whole redirect URL as it stood in the address bar, instead of the members above.
   public var redirectURL: String?
+  /// Id of the connection whose own redirect URI the browser came to; another connection's login is refused there.
+  public var connectionID: String?
   public init(
     state: String? = nil, code: String? = nil, iss: String? = nil, error: String? = nil,
-    errorDescription: String? = nil, errorURI: String? = nil, redirectURL: String? = nil
+    errorDescription: String? = nil, errorURI: String? = nil, redirectURL: String? = nil, connectionID: String? = nil
   ) {
     self.state = state
     self.code = code
@@ -76,9 +78,11 @@ public struct AuthorizationCompleteParameters: ControlParameters {
     self.errorDescription = errorDescription
     self.errorURI = errorURI
     self.redirectURL = redirectURL
+    self.connectionID = connectionID
   }
   enum CodingKeys: String, ListedCodingKey {
     case state, code, iss, error
+    case connectionID = "connection_id"
     case errorDescription = "error_description"
     case errorURI = "error_uri"
     case redirectURL = "redirect_url"

@@ -8,6 +8,7 @@ enum Need: String, Sendable {
   case python3 = "python3"
   case daemon = "the built fhird (swift build; or FHIRD_BIN)"
   case fhirctl = "the built fhirctl (swift build; or FHIRCTL_BIN)"
+  case gateway = "the built fhird-gateway (swift build; or FHIRD_GATEWAY_BIN)"
   case root = "root, to change users and mount file systems"
   case compiler = "a C compiler, for Tests/ClockShim"
   case bash = "bash, for Tests/Peers"
@@ -19,6 +20,7 @@ enum Need: String, Sendable {
     case .python3: TestMachine.python3 != nil
     case .daemon: TestMachine.fhird != nil
     case .fhirctl: TestMachine.fhirctl != nil
+    case .gateway: TestMachine.gateway != nil
     case .root: TestMachine.isRoot
     case .compiler: TestMachine.cCompiler != nil
     case .bash: TestMachine.program("bash") != nil

@@ -55,6 +55,7 @@ package enum TestMachine {
 
   package static let fhird = built("fhird", variable: "FHIRD_BIN")
   package static let fhirctl = built("fhirctl", variable: "FHIRCTL_BIN")
+  package static let gateway = built("fhird-gateway", variable: "FHIRD_GATEWAY_BIN")
 
   /// A new empty directory, 0700, with a short path: a Unix socket's has room for 107 bytes.
   package static func makeDirectory(in parent: String = "/tmp") throws -> String {

@@ -40,6 +40,11 @@ struct TidyTests {
     "FHIRClient": ["FHIRControl"],
     // CLinux: `exec` hands the token over in a memfd.
     "fhirctl": ["FHIRClient", "FHIRControl", "ArgumentParser", "CLinux"],
+    "FHIRGateway": [
+      "FHIRClient", "FHIRControl", "ArgumentParser", "HummingbirdCore", "HTTPTypes", "Logging", "NIOCore", "NIOExtras",
+      "NIOHTTPTypes", "NIOPosix",
+    ],
+    "fhird-gateway": ["FHIRGateway"],
   ]
   /// No clock, no socket, no queue, no file, no global.
   private static let pure: Set<String> = ["FHIRControl", "SMARTProtocol", "FHIRSchema", "ConnectionCore"]

@@ -23,6 +23,14 @@ extension Commands {
         .stateMismatch, "this login was \(pending.progress == .cancelled ? "cancelled" : "not completed in time")",
         hint: loginCommandText(pending.connectionName, pending.subject))
     }
+    // RFC 9700 section 4.4.2.2: a redirect URI of its own tells servers apart as iss does.
+    if let named = parameters.connectionID, named != pending.connection {
+      throw try await fail(
+        address, found,
+        ControlError(
+          .stateMismatch, "the browser came back to the redirect URI of another connection",
+          hint: "another server may have answered; nothing was sent to it"), oauth: nil)
+    }
     // django-oauth-toolkit leaves iss out of refusals; without a code there is nothing that could go to the wrong server.
     if let problem = AuthorizationResponse.issuerProblem(
       received: response.issuer, expected: pending.issuer, required: pending.issuerRequired && response.bringsCode)

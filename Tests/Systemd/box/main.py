@@ -12,6 +12,7 @@ import checks_access  # noqa: F401
 import checks_life  # noqa: F401
 import checks_journal  # noqa: F401
 import checks_key  # noqa: F401
+import checks_gateway  # noqa: F401
 
 USERS = ("alice", "bob", "carol")
 
@@ -19,7 +20,7 @@ USERS = ("alice", "bob", "carol")
 def carry_runtime(binaries):
     """A debug build needs Swift's libraries from the toolchain, which may lie where the sandbox does not let it look."""
     needed = set()
-    for program in ("fhird", "fhirctl"):
+    for program in ("fhird", "fhirctl", "fhird-gateway"):
         for line in output("ldd", f"{binaries}/{program}", check=False).splitlines():
             path = line.partition("=> ")[2].partition(" (")[0]
             if path and not path.startswith(("/lib", "/usr/lib")):
