@@ -11,8 +11,8 @@ import checks_service  # noqa: F401  The order of these is the order of the grou
 import checks_access  # noqa: F401
 import checks_life  # noqa: F401
 import checks_journal  # noqa: F401
-import checks_key  # noqa: F401
 import checks_gateway  # noqa: F401
+import checks_key  # noqa: F401  Uninstalls at its end.
 
 USERS = ("alice", "bob", "carol")
 
