@@ -150,7 +150,8 @@ extension Commands {
     var last = ControlError.noSuchGrant
     for attempt in 1...Self.keepAttempts {
       do throws(ControlError) {
-        try await engine.adoptLogin(token, pending, at: address, generation)
+        let stored = try await engine.adoptLogin(token, pending, at: address, generation)
+        await identify(token, pending, stored)
         return .success(())
       } catch { last = error }
       switch last.data.code {
@@ -162,6 +163,17 @@ extension Commands {
       }
     }
     return await failed(last)
+  }
+}
+
+extension Commands {
+  /// Who logged in, once the tokens are safe.
+  private func identify(_ token: GrantedToken, _ pending: PendingAuthorization, _ generation: Generation) async {
+    guard let idToken = token.idToken, let id = ConnectionID(pending.connection),
+      let connection = try? ledger.connection(id)?.record
+    else { return }
+    let identity = await authorizer.identity(idToken, pending, id, connection)
+    await engine.adopt(identity, token, pending, generation)
   }
 }
 

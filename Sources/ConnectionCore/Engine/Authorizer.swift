@@ -137,8 +137,7 @@ package struct Authorizer: TokenSource {
     switch outcome {
     case .granted(var response):
       defer { response.wipe() }
-      let identity = await identity(response.idToken, ask)
-      return TokenAttempt(.granted(token(response, ask, credentials, identity, sentAt: sentAt)))
+      return TokenAttempt(.granted(token(response, ask, credentials, sentAt: sentAt)))
     case .grantDead(let refusal), .clientWrong(let refusal), .scopeRefused(let refusal), .throttled(let refusal),
       .serverTrouble(let refusal), .network(let refusal), .garbled(let refusal):
       let redaction = Redaction(credentials.needles(request, shared))

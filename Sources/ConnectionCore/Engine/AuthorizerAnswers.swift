@@ -4,7 +4,7 @@ import SMARTProtocol
 
 extension Authorizer {
   func token(
-    _ response: TokenResponse, _ ask: TokenAsk, _ credentials: Credentials, _ identity: Identity, sentAt: Instant
+    _ response: TokenResponse, _ ask: TokenAsk, _ credentials: Credentials, sentAt: Instant
   ) -> GrantedToken {
     var members: [UInt8] = []
     members.reserveCapacity(response.accessToken.bytes.count + 1024)
@@ -18,11 +18,9 @@ extension Authorizer {
     member("token_type", response.tokenType.utf8)
     if !response.scope.isEmpty { member("scope", response.scope.utf8) }
     member("fhir_base_url", ask.connection.baseURL.utf8)
-    let context = Self.context(response, ask, identity)
-    if !context.isEmpty {
-      members += Array(",\"context\":".utf8)
-      members += context
-    }
+    let contextStart = members.count
+    let context = Self.context(response, ask)
+    GrantedToken.append(context: context, to: &members)
     let wanted = Self.wantedScope(of: ask)
     let missing = ScopeSet(wanted).missing(
       from: ScopeSet(response.scope), hasRefreshToken: Self.hasRefreshToken(response, ask),
@@ -31,11 +29,10 @@ extension Authorizer {
       sentAt: sentAt, lifetime: response.expiresIn, members: members,
       scope: response.scope.isEmpty ? nil : response.scope, missingScope: missing)
     token.context = context
-    token.identity = identity.words
-    switch ask.kind {
+    token.contextStart = contextStart
+    if case .code = ask.kind { token.idToken = response.idToken?.bytes }
     // R5.15: whoever can ask in its own name needs no refresh token.
-    case .clientCredentials: break
-    case .refresh, .code:
+    if !ask.isClientCredentials {
       token.refreshToken = response.refreshToken?.bytes
       token.rotated = response.refreshToken.map { $0.bytes != credentials.grant } ?? false
     }
@@ -57,7 +54,7 @@ extension Authorizer {
   }
 
   /// R7.10: a refresh's answer changes what it names and leaves the rest.
-  private static func context(_ response: TokenResponse, _ ask: TokenAsk, _ identity: Identity) -> [UInt8] {
+  private static func context(_ response: TokenResponse, _ ask: TokenAsk) -> [UInt8] {
     var merged: [String: JSON] = [:]
     if case .refresh(_, let grant) = ask.kind, !grant.context.isEmpty,
       let known = try? JSONDocument(grant.context, limits: .small).root.object
@@ -65,7 +62,6 @@ extension Authorizer {
       merged = known
     }
     merged.merge(response.context) { $1 }
-    merged.merge(identity.claims) { $1 }
     guard !merged.isEmpty else { return [] }
     var bytes: [UInt8] = []
     JSON.object(merged).append(to: &bytes)
@@ -140,6 +136,28 @@ extension Authorizer {
     return ControlError(
       code, refusal.sentence, hint: hint, retryAfterSeconds: refusal.retryAfter?.seconds,
       oauth: refusal.oauth.map { OAuthErrorBody(error: $0.error, errorDescription: $0.description, errorURI: $0.uri) })
+  }
+}
+
+extension GrantedToken {
+  fileprivate static func append(context: [UInt8], to members: inout [UInt8]) {
+    guard !context.isEmpty else { return }
+    members += Array(",\"context\":".utf8)
+    members += context
+  }
+
+  /// Adds what an `id_token` said to the launch context.
+  mutating func add(_ claims: [String: JSON]) {
+    guard !claims.isEmpty, let contextStart else { return }
+    var merged = (try? JSONDocument(context, limits: .small).root.object) ?? [:]
+    merged.merge(claims) { $1 }
+    var bytes: [UInt8] = []
+    JSON.object(merged).append(to: &bytes)
+    context = bytes
+    var whole = Array(members[..<contextStart])
+    Self.append(context: context, to: &whole)
+    SMARTProtocol.wipe(&members)
+    members = whole
   }
 }
 

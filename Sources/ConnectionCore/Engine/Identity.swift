@@ -1,5 +1,5 @@
 /// Who logged in: an `id_token` is believed only when the issuer's published keys verify it and its claims are about this
-/// login (R6.08). The grant does not depend on it.
+/// login (R6.08). The grant does not depend on it, and is stored before the issuer's keys are asked for.
 import FHIRControl
 import SMARTProtocol
 
@@ -7,25 +7,28 @@ import SMARTProtocol
 struct Identity: Sendable {
   /// Claims that go into the launch context: `fhirUser`, `sub`. Empty: nothing is known of the person.
   var claims: [String: JSON] = [:]
-  /// `verified`, or `unverified: ` and why; nil: the server sent none.
-  var words: String?
+  /// `verified`, or `unverified: ` and why.
+  var words: String
 }
 
 extension Authorizer {
   /// Claims that callers are told; the rest is between the server and us.
   private static var toldClaims: Set<String> { ["fhirUser", "sub"] }
 
-  func identity(_ token: SecretText?, _ ask: TokenAsk) async -> Identity {
-    guard case .code(_, let pending) = ask.kind, let token else { return Identity() }
+  func identity(_ token: [UInt8], _ pending: PendingAuthorization, _ id: ConnectionID, _ connection: ConnectionRecord)
+    async -> Identity
+  {
     func unverified(_ why: String) -> Identity { Identity(words: "unverified: \(why)") }
-    guard let parts = JWTParts.split(token.bytes) else { return unverified("the id_token is no JWT") }
+    guard let parts = JWTParts.split(token) else { return unverified("the id_token is no JWT") }
     guard let issuer = pending.issuer ?? parts.claims["iss"]?.string else { return unverified("it names no issuer") }
     // An issuer that nobody but the token itself names proves nothing.
     guard pending.issuer != nil else { return unverified("the server's issuer is not known; set issuer") }
-    guard let keys = await keySet(of: issuer, ask) else { return unverified("the issuer's keys cannot be read") }
-    guard signer.verifies(token.bytes, jwks: keys) else { return unverified("no key of the issuer verifies it") }
+    guard let keys = await keySet(of: issuer, id, connection) else {
+      return unverified("the issuer's keys cannot be read")
+    }
+    guard signer.verifies(token, jwks: keys) else { return unverified("no key of the issuer verifies it") }
     let problems = IDTokenClaims.problems(
-      claims: parts.claims, issuer: issuer, clientID: ask.connection.fields.clientID ?? "", nonce: pending.nonce,
+      claims: parts.claims, issuer: issuer, clientID: connection.fields.clientID ?? "", nonce: pending.nonce,
       nowSeconds: clock.wall().milliseconds / 1000)
     guard problems.isEmpty else { return unverified(problems.joined(separator: "; ")) }
     let told = (parts.claims.object ?? [:]).filter { Self.toldClaims.contains($0.key) && $0.value.string != nil }
@@ -33,16 +36,16 @@ extension Authorizer {
   }
 
   /// The issuer's JWK Set: where discovery found it, else where OpenID Connect Discovery says (R2.10).
-  private func keySet(of issuer: String, _ ask: TokenAsk) async -> [UInt8]? {
+  private func keySet(of issuer: String, _ id: ConnectionID, _ connection: ConnectionRecord) async -> [UInt8]? {
     let insecure = exchange.settings.current.allowInsecureLoopback
     func document(_ url: String) async -> [UInt8]? {
       guard (try? EndpointURL(url, allowInsecureLoopback: insecure)) != nil,
-        let reply = try? await exchange.get(url, accept: "application/json", for: ask.connection),
+        let reply = try? await exchange.get(url, accept: "application/json", for: connection),
         (200...299).contains(reply.status)
       else { return nil }
       return reply.body
     }
-    if let id = ask.id, let known = ((try? ledger.discovery(id)) ?? nil)?.endpoints["jwks_uri"]?.url,
+    if let known = ((try? ledger.discovery(id)) ?? nil)?.endpoints["jwks_uri"]?.url,
       let keys = await document(known)
     {
       return keys

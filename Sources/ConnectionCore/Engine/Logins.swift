@@ -64,12 +64,13 @@ extension Engine {
   }
 
   /// Makes the grant of a login: the tokens, and the login's end, in one transaction.
+  /// - Returns: the grant's generation.
   /// - Throws: GENERATION_CONFLICT when the connection has changed; the store's errors. Nothing has changed then, and
   ///   the caller may try again.
   func adoptLogin(
     _ token: GrantedToken, _ pending: PendingAuthorization, at address: RecordAddress, _ generation: Generation
   )
-    async throws(ControlError)
+    async throws(ControlError) -> Generation
   {
     guard let id = ConnectionID(pending.connection) else { throw ControlError.noSuchGrant }
     let key = ledger.grantKey(id, subject: pending.subject)
@@ -87,7 +88,6 @@ extension Engine {
       record.adopt(token)
       record.requestedScope = pending.scope
       record.authorizedAt = clock.wall()
-      record.identity = token.identity
       var writes: [RecordBatch.Write] = [
         ledger.put(Ledger.grantAddress(key), record.encoded, GrantRecord.recordVersion, facts.generation),
         put(token, facts, key), .delete(Ledger.inFlightAddress(key)),
@@ -111,7 +111,45 @@ extension Engine {
       scheduler.schedule(
         key,
         at: TokenMachine.due(facts: facts, policy: policy(of: connection.record), now: clock.now(), chance: chance()))
+      return facts.generation
     } catch { throw loginError(error) }
+  }
+
+  /// Adds to a login's grant what its `id_token` came to, unless the grant has gone on since: then it is left out, rather
+  /// than disturb a refresh.
+  func adopt(
+    _ identity: Identity, _ token: GrantedToken, _ pending: PendingAuthorization, _ generation: Generation
+  ) async {
+    guard let id = ConnectionID(pending.connection) else { return }
+    let key = ledger.grantKey(id, subject: pending.subject)
+    var token = token
+    defer { token.wipe() }
+    token.add(identity.claims)
+    do throws(LedgerError) {
+      // From here to the commit nobody else has a turn; a refresh that begins meanwhile finds its own commit refused
+      // before it has sent anything.
+      guard runs[key] == nil, let old = try ledger.grant(key), old.generation == generation else { return }
+      var record = old.record
+      record.identity = identity.words
+      record.context = token.context
+      var facts = record.facts(generation: generation + 1, on: clock)
+      facts.generation = generation + 1
+      try await ledger.commit(
+        RecordBatch(
+          conditions: [.init(Ledger.grantAddress(key), generation)],
+          writes: [
+            ledger.put(Ledger.grantAddress(key), record.encoded, GrantRecord.recordVersion, facts.generation),
+            put(token, facts, key),
+          ]))
+      book.bumpEpoch()
+    } catch {
+      log.record(
+        .warning, "who logged in cannot be stored",
+        [
+          .event: "identity_lost", .connection: pending.connection, .name: pending.connectionName,
+          .detail: error.sentence,
+        ])
+    }
   }
 
   /// Erases a grant's tokens; the grant stays and needs a login, or asks anew where the client can.

@@ -17,8 +17,10 @@ package struct GrantedToken: Sendable {
   package var rotated = false
   /// Launch context, merged with what was known: a JSON object.
   package var context: [UInt8] = []
-  /// What became of the answer's `id_token`, in words; nil: it had none.
-  package var identity: String?
+  /// Bytes of `members` before the context, which stands last.
+  package var contextStart: Int?
+  /// A login's, still to be verified. Secret: wiped with the others.
+  package var idToken: [UInt8]?
   package init(sentAt: Instant, lifetime: Instant.Span, members: [UInt8], scope: String?, missingScope: [String]) {
     self.sentAt = sentAt
     self.lifetime = lifetime
@@ -30,6 +32,7 @@ package struct GrantedToken: Sendable {
   package mutating func wipe() {
     SMARTProtocol.wipe(&members)
     if var token = refreshToken.take() { SMARTProtocol.wipe(&token) }
+    if var token = idToken.take() { SMARTProtocol.wipe(&token) }
   }
 }
 
