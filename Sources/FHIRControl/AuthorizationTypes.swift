@@ -41,7 +41,13 @@ public struct AuthorizationStart: Codable, Sendable, Hashable {
   public var expiresAt: Timestamp
   /// Where the server sends the browser afterwards.
   public var redirectURI: String
-  public init(authorizationURL: String, state: String, expiresAt: Timestamp, redirectURI: String) {
+  /// The same request as a form, where the URL is longer than servers take and this one takes forms (`authorize-post`).
+  public var authorizationPost: AuthorizationForm?
+  public init(
+    authorizationURL: String, state: String, expiresAt: Timestamp, redirectURI: String,
+    authorizationPost: AuthorizationForm? = nil
+  ) {
+    self.authorizationPost = authorizationPost
     self.authorizationURL = authorizationURL
     self.state = state
     self.expiresAt = expiresAt
@@ -50,8 +56,19 @@ public struct AuthorizationStart: Codable, Sendable, Hashable {
   enum CodingKeys: String, CodingKey {
     case state
     case authorizationURL = "authorization_url"
+    case authorizationPost = "authorization_post"
     case expiresAt = "expires_at"
     case redirectURI = "redirect_uri"
+  }
+}
+
+/// What a page with hidden inputs posts to the authorization endpoint. Source: SMART App Launch, `authorize-post`.
+public struct AuthorizationForm: Codable, Sendable, Hashable {
+  public var url: String
+  public var parameters: [String: String]
+  public init(url: String, parameters: [String: String]) {
+    self.url = url
+    self.parameters = parameters
   }
 }
 

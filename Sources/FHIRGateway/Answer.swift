@@ -9,13 +9,19 @@ struct Answer: Sendable {
   var closes = false
 
   /// Only what a page of ours holds may take effect in a browser: its one style sheet, no script, no frame, no form.
-  static let pagePolicy =
-    "default-src 'none'; style-src 'sha256-\(Page.styleHash)'; base-uri 'none'; form-action 'none'; "
-    + "frame-ancestors 'none'"
+  static let pagePolicy = policy(formAction: "'none'")
+
+  /// - Parameter formAction: where the page's form may go. Servers redirect from there, and browsers hold redirects against
+  ///   it too: a page with a form names schemes and no origin.
+  static func policy(formAction: String) -> String {
+    "default-src 'none'; style-src 'sha256-\(Page.styleHash)'; base-uri 'none'; form-action \(formAction); "
+      + "frame-ancestors 'none'"
+  }
 
   static func page(_ page: Page, status: HTTPResponse.Status = .ok) -> Answer {
     var answer = Answer(status: status, body: page.html)
     answer.headers[.contentType] = "text/html; charset=utf-8"
+    if page.form != nil { answer.headers[.contentSecurityPolicy] = policy(formAction: "https: http:") }
     return answer
   }
 
@@ -50,7 +56,7 @@ struct Answer: Sendable {
   /// With the headers that no answer goes without, also one that is made below this program.
   static func secured(_ given: HTTPFields) -> HTTPFields {
     var fields = given
-    fields[.contentSecurityPolicy] = pagePolicy
+    if fields[.contentSecurityPolicy] == nil { fields[.contentSecurityPolicy] = pagePolicy }
     fields[.xContentTypeOptions] = "nosniff"
     if let name = HTTPField.Name("Referrer-Policy") { fields[name] = "no-referrer" }
     if fields[.cacheControl] == nil { fields[.cacheControl] = "no-store" }

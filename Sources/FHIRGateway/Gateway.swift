@@ -131,6 +131,7 @@ final class Gateway: Sendable {
         return .page(Outcome(.failed).page, status: .badGateway)
       }
       log.tell(.notice, "a launch began")
+      if let form = start.authorizationPost, Launch.isSafe(form.url) { return .page(.forward(form)) }
       return .redirect(to: start.authorizationURL)
     } catch let error as ClientError {
       tell(error, "the daemon did not begin a launch")

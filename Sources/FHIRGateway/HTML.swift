@@ -43,11 +43,27 @@ struct Page: Hashable {
   /// The first says what happened, the last what to do next.
   var paragraphs: [String]
   var details: [Detail] = []
+  /// A button that posts hidden inputs; it works without a script.
+  var form: Form?
+
+  struct Form: Hashable {
+    var action: String
+    var parameters: [String: String]
+    var button: String
+    var html: String {
+      let inputs = parameters.sorted { $0.key < $1.key }.map { name, value in
+        "<input type=\"hidden\" name=\"\(HTML.escape(name))\" value=\"\(HTML.escape(value))\">\n"
+      }
+      return "<form method=\"post\" action=\"\(HTML.escape(action))\">\n\(inputs.joined())"
+        + "<button>\(HTML.escape(button))</button>\n</form>\n"
+    }
+  }
 
   var html: String {
     let title = HTML.escape(title)
     var body = "<h1>\(title)</h1>\n"
     for text in paragraphs { body += "<p>\(HTML.escape(text))</p>\n" }
+    if let form { body += form.html }
     if !details.isEmpty {
       body += "<dl>\n"
       for detail in details {
@@ -106,8 +122,10 @@ struct Page: Hashable {
     dt{color:var(--quiet)}
     dd{margin:0 0 .75rem;overflow-wrap:anywhere}
     code{font:.95em/1.5 ui-monospace,monospace}
+    button{margin:.5rem 0 0;padding:.65rem 1.4rem;border:0;border-radius:.5rem;background:var(--tone);\
+    color:var(--card);font:inherit;font-weight:600;cursor:pointer}
     """
 
   /// Of `style`: `printf '%s' "$STYLE" | openssl dgst -sha256 -binary | base64`. A test computes it again.
-  static let styleHash = "hMELpg9ekOgM2NbK3vl0Wdl45B4gPRkRKjXu7gKJX3k="
+  static let styleHash = "slKfAbUFa+6H6FWHZ9YHmmdo7zReubFIwY7lkpvuj68="
 }

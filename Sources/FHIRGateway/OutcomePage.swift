@@ -1,4 +1,5 @@
 /// The words for each outcome: what happened, and what to do next.
+import FHIRControl
 
 extension Outcome {
   var page: Page {
@@ -118,6 +119,14 @@ extension Page {
   static let notFound = Page(
     tone: .neutral, title: "There is no such page",
     paragraphs: ["This address belongs to a service that completes logins; people come here by a link."])
+
+  /// For requests that are too long for an address.
+  static func forward(_ form: AuthorizationForm) -> Page {
+    Page(
+      tone: .neutral, title: "Go on to the login",
+      paragraphs: ["The next page is the authorization server's own. It asks you to log in and to agree."],
+      form: Form(action: form.url, parameters: form.parameters, button: "Go on"))
+  }
 
   static func trouble(_ title: String, _ paragraph: String) -> Page {
     Page(tone: .bad, title: title, paragraphs: [paragraph])

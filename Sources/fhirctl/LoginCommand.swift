@@ -63,10 +63,12 @@ struct LoginCommand: ParsableCommand {
 
   private func wait(for login: AuthorizationStart, _ client: FHIRClient) throws -> AuthorizationStatus {
     let listener = paste ? nil : try LoopbackListener(redirectURI: login.redirectURI)
+    let form = listener == nil ? nil : login.authorizationPost
+    let address = form == nil ? login.authorizationURL : listener?.startURL ?? login.authorizationURL
     // In front of everything else: with --json, standard output is for the result alone.
-    let text = "open this address in a browser:\n\n  \(Text.printable(login.authorizationURL))\n\n"
+    let text = "open this address in a browser:\n\n  \(Text.printable(address))\n\n"
     if globals.json { Console.complain(text) } else { Console.write(text) }
-    if !noBrowser { Browser.open(login.authorizationURL) }
+    if !noBrowser { Browser.open(address) }
     let deadline = login.expiresAt
     Console.complain(Self.advice(login, paste: paste, listens: listener != nil))
     if paste {
@@ -74,7 +76,7 @@ struct LoginCommand: ParsableCommand {
       return try client.completeLogin(AuthorizationCompleteParameters(redirectURL: address))
     }
     if let listener {
-      return try listener.answer(until: deadline) { address in
+      return try listener.answer(until: deadline, form: form) { address in
         try client.completeLogin(AuthorizationCompleteParameters(redirectURL: address))
       }
     }

@@ -1,4 +1,4 @@
-/// Waits at a loopback redirect URI for the browser's return: one request answered, everything else sent away.
+/// Waits at a loopback redirect URI for the browser's return: one login answered, everything else sent away.
 /// Source: RFC 8252 section 7.3.
 import FHIRClient
 import FHIRControl
@@ -13,6 +13,15 @@ struct LoopbackListener {
   static let requestBytesMax = 64 << 10
   /// How long a browser may take to send its request.
   static let requestMilliseconds: Int32 = 5_000
+  /// How long a browser may take to follow to the page without the code.
+  static let resultMilliseconds = 3_000
+  /// Where a browser begins when the request is too long for an address.
+  static let startPath = "/fhirctl-login"
+  /// Where the code has left the address bar.
+  static let resultPath = "/fhirctl-result"
+
+  /// The address to open instead of the server's own, for a request that must be posted.
+  var startURL: String { origin + Self.startPath }
 
   /// nil: the redirect URI is not a loopback one; somebody else waits there.
   init?(redirectURI: String) throws(Failure) {
@@ -72,37 +81,62 @@ struct LoopbackListener {
   }
 
   /// Returns what the first real answer led to; the browser is told too. The port is free again afterwards.
-  /// - Parameter complete: takes the whole redirect URL.
+  /// - Parameters:
+  ///   - form: what the page at `startURL` posts.
+  ///   - complete: takes the whole redirect URL.
   func answer(
-    until deadline: Timestamp, _ complete: (String) throws -> AuthorizationStatus
+    until deadline: Timestamp, form: AuthorizationForm?, _ complete: (String) throws -> AuthorizationStatus
   ) throws -> AuthorizationStatus {
     defer { close(socket) }
     while true {
       let left = deadline.milliseconds - Moment.now.milliseconds
       guard left > 0 else { throw Failure("the login has expired", hint: "begin again", exitStatus: 3) }
-      var item = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
-      guard poll(&item, 1, Int32(min(left, 60_000))) > 0 else { continue }
-      let client = accept(socket, nil, nil)
-      guard client >= 0 else { continue }
+      guard let (client, target) = next(within: min(left, 60_000)) else { continue }
       defer { close(client) }
-      guard let target = Self.target(of: client), target.prefix(while: { $0 != "?" }) == path, target.contains("?")
-      else {
+      if target == Self.startPath, let form {
+        LoopbackPage.start(form).send(to: client)
+        continue
+      }
+      guard target.prefix(while: { $0 != "?" }) == path, target.contains("?") else {
         // A favicon, a port scanner, half a request.
-        Self.reply(client, "404 Not Found", title: "Nothing here", "This address is for the end of a login.")
+        LoopbackPage.nothingHere.send(to: client)
         continue
       }
       do {
         let status = try complete(origin + target)
-        let well = status.progress == .completed
-        Self.reply(
-          client, well ? "200 OK" : "400 Bad Request", title: well ? "Logged in" : "Not logged in",
-          well ? "The login worked. You can close this window." : "The terminal says why.")
+        showResult(status.progress == .completed ? .loggedIn : .notLoggedIn, client)
         return status
       } catch {
-        Self.reply(client, "400 Bad Request", title: "Not logged in", "The login did not work. The terminal says why.")
+        showResult(.notLoggedIn, client)
         throw error
       }
     }
+  }
+
+  /// R1.08: the code leaves the address bar; a browser that does not follow has seen an empty page.
+  private func showResult(_ page: LoopbackPage, _ client: Int32) {
+    LoopbackPage.redirect(to: Self.resultPath).send(to: client)
+    shutdown(client, Int32(SHUT_WR))
+    let end = Moment.now.milliseconds + Int64(Self.resultMilliseconds)
+    while true {
+      let left = end - Moment.now.milliseconds
+      guard left > 0 else { return }
+      guard let (other, target) = next(within: left) else { continue }
+      defer { close(other) }
+      guard target == Self.resultPath else {
+        LoopbackPage.nothingHere.send(to: other)
+        continue
+      }
+      return page.send(to: other)
+    }
+  }
+
+  /// Somebody who has connected, and what they ask for; empty: half a request.
+  private func next(within milliseconds: Int64) -> (client: Int32, target: String)? {
+    var item = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
+    guard poll(&item, 1, Int32(milliseconds)) > 0 else { return nil }
+    let client = accept(socket, nil, nil)
+    return client < 0 ? nil : (client, Self.target(of: client) ?? "")
   }
 
   /// The target of a GET; nil: something else, or nothing in time.
@@ -123,27 +157,5 @@ struct LoopbackListener {
       return String(decoding: words[1], as: UTF8.self)
     }
     return nil
-  }
-
-  /// Fixed words only: nothing that came in goes out. R1.08: no third-party content.
-  private static func reply(_ client: Int32, _ status: String, title: String, _ words: String) {
-    let page = """
-      <!doctype html><html lang="en"><head><meta charset="utf-8"><title>\(title)</title></head>
-      <body><main><h1>\(title)</h1><p>\(words)</p></main></body></html>
-
-      """
-    let head = """
-      HTTP/1.1 \(status)\r
-      Content-Type: text/html; charset=utf-8\r
-      Content-Length: \(page.utf8.count)\r
-      Content-Security-Policy: default-src 'none'; frame-ancestors 'none'\r
-      Referrer-Policy: no-referrer\r
-      Cache-Control: no-store\r
-      Connection: close\r
-      \r
-
-      """
-    let bytes = Array((head + page).utf8)
-    _ = send(client, bytes, bytes.count, Int32(MSG_NOSIGNAL))
   }
 }

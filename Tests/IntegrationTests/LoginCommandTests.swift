@@ -47,6 +47,29 @@ struct LoginCommandTests {
     return port
   }
 
+  @Test func `R3.12 what is too long for an address is posted by a page at the loopback port`() async throws {
+    try await onStage { stage in
+      let port = try await prepare(stage)
+      try await stage.server.settings(["metadata": ["capabilities": ["authorize-post"]]])
+      let scope = (1...120).map { "patient/Observation.rs?category=\($0)" }.joined(separator: " ")
+      let run = try Run(stage, ["app", "--no-browser", "--scope", scope])
+      defer { run.clean() }
+      let address = try await run.address()
+      #expect(address == "http://127.0.0.1:\(port)/fhirctl-login")
+      let page = try await LoopbackHTTP.request(port: UInt16(port), method: "GET", path: "/fhirctl-login", body: "")
+      let inputs = page.body.matches(of: /name="([a-z_]+)" value="([^"]*)"/)
+      #expect(page.body.contains("<form method=\"post\" action=\"\(stage.server.origin)/authorize\">"), "\(page.body)")
+      let body = inputs.map { "\($0.1)=\(FormText.encode(String($0.2).replacing("&amp;", with: "&")))" }
+      let back = try await LoopbackHTTP.head(
+        port: UInt16(stage.server.port), path: "/authorize", posting: body.joined(separator: "&"))
+      let path = String(try #require(back["location"], "\(back)").dropFirst("http://127.0.0.1:\(port)".count))
+      _ = try await LoopbackHTTP.head(port: UInt16(port), path: path)
+      #expect(try await run.child.waitForEnd(within: 20) == .exited(0), "\(run.child.standardError)")
+      let asked = try await stage.server.log(path: "/authorize").last?["asked"]
+      #expect(asked?["scope"].string == scope)
+    }
+  }
+
   @Test func `R4.17 the browser's return to the loopback port ends the command, and the port is free again`()
     async throws
   {
@@ -60,7 +83,10 @@ struct LoginCommandTests {
       #expect(favicon.status == 404)
       let back = try await stage.agree(address)
       let path = String(back.dropFirst("http://127.0.0.1:\(port)".count))
-      let page = try await LoopbackHTTP.request(port: UInt16(port), method: "GET", path: path, body: "")
+      let gone = try await LoopbackHTTP.head(port: UInt16(port), path: path)
+      #expect(gone["status"] == "303", "R1.08 the code leaves the address bar")
+      let page = try await LoopbackHTTP.request(
+        port: UInt16(port), method: "GET", path: try #require(gone["location"]), body: "")
       #expect(page.status == 200)
       #expect(page.body.contains("You can close this window"))
       #expect(!page.body.contains("code="), "R1.07 nothing that came in goes out")
@@ -79,7 +105,9 @@ struct LoginCommandTests {
       defer { run.clean() }
       let back = try await stage.agree(try await run.address())
       let path = String(back.dropFirst("http://127.0.0.1:\(port)".count))
-      let page = try await LoopbackHTTP.request(port: UInt16(port), method: "GET", path: path, body: "")
+      let gone = try await LoopbackHTTP.head(port: UInt16(port), path: path)
+      let page = try await LoopbackHTTP.request(
+        port: UInt16(port), method: "GET", path: try #require(gone["location"]), body: "")
       #expect(page.status == 400)
       #expect(!page.body.contains("<b>no"), "nothing is reflected")
       #expect(try await run.child.waitForEnd(within: 20) == .exited(3))

@@ -39,10 +39,25 @@ extension Stage {
   }
 }
 
+enum FormText {
+  /// Percent-encoded, for a form.
+  static func encode(_ text: String) -> String {
+    text.utf8.map { byte in
+      let plain = byte < 0x80 && (Character(Unicode.Scalar(byte)).isLetter || Character(Unicode.Scalar(byte)).isNumber)
+      let hex = String(byte, radix: 16, uppercase: true)
+      return plain ? String(Unicode.Scalar(byte)) : "%" + (hex.count < 2 ? "0" : "") + hex
+    }.joined()
+  }
+}
+
 extension LoopbackHTTP {
   /// The header fields of an answer to GET, by name in lower case; `status` beside them.
-  static func head(port: UInt16, path: String) async throws -> [String: String] {
-    let request = "GET \(path) HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nConnection: close\r\n\r\n"
+  static func head(port: UInt16, path: String, posting form: String? = nil) async throws -> [String: String] {
+    var request = "\(form == nil ? "GET" : "POST") \(path) HTTP/1.1\r\nHost: 127.0.0.1:\(port)\r\nConnection: close\r\n"
+    if let form {
+      request += "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: \(form.utf8.count)\r\n"
+    }
+    request += "\r\n" + (form ?? "")
     let bytes = Array(request.utf8)
     let answer = try await blockingWork {
       let socket = try TestSocket(.loopback(port))

@@ -25,6 +25,7 @@ GRANT_DEFAULTS = {
     "answers_iss": False,     # `iss` in the authorization response: true (the tenant's own) or another text
     "iss_in_errors": True,    # false: only beside a code, as django-oauth-toolkit does
     "declares_iss": False,    # authorization_response_iss_parameter_supported in the metadata
+    "metadata": {},  # members of the discovery documents, on top of the others
     "authorize_error": None,  # {"error": …, "error_description": …, "error_uri": …}: the answer to all who log in
     "code_seconds": 60,
     "assertion_jwks": None,   # a JWK set: clients without one of their own may sign with these (private_key_jwt)

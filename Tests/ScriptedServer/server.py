@@ -239,12 +239,13 @@ def served(entry: dict, method: str, url, headers: dict, form: dict, text: str, 
             **metadata(tenant or base), "scopes_supported": ["system/*.rs"],
             "capabilities": ["launch-standalone", "launch-ehr", "client-public", "client-confidential-symmetric",
                              "context-standalone-patient", "permission-offline", "permission-v2"]
-            + (["client-confidential-asymmetric"] if WORLD.settings["assertion_jwks"] else [])})
+            + (["client-confidential-asymmetric"] if WORLD.settings["assertion_jwks"] else []),
+            **WORLD.settings["metadata"]})
     if "/.well-known/oauth-authorization-server" in path:
         if discovery != "oauth-metadata":
             return 404, b"<html>not here</html>", "text/html", {}
         at = base + path.replace("/.well-known/oauth-authorization-server", "").replace("/fhir", "")
-        return tagged(headers, metadata(at))
+        return tagged(headers, {**metadata(at), **WORLD.settings["metadata"]})
     if "/.well-known/" in path:
         return 404, b"<html>not here</html>", "text/html", {}
     if path.endswith("/metadata"):

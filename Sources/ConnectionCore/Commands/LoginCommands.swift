@@ -42,9 +42,15 @@ extension Commands {
       codeChallenge: usesPKCE ? PKCE.challenge(sha256OfVerifier: ledger.vault.sha256(verifier.bytes)) : nil,
       nonce: nonce, launch: parameters.launch, extraParameters: record.fields.authorizationParameters ?? [:])
     try await engine.beginLogin(pending, state: state)
-    return AuthorizationStart(
-      authorizationURL: request.url(at: server.authorization), state: state, expiresAt: pending.expiresAt,
-      redirectURI: redirectURI)
+    let url = request.url(at: server.authorization)
+    var start = AuthorizationStart(
+      authorizationURL: url, state: state, expiresAt: pending.expiresAt, redirectURI: redirectURI)
+    if server.takesForms, url.utf8.count > AuthorizationRequest.urlBytesMax {
+      start.authorizationPost = AuthorizationForm(
+        url: server.authorization.text,
+        parameters: Dictionary(request.parameters.map { ($0.name, $0.value) }) { first, _ in first })
+    }
+    return start
   }
 
   /// The connection by its name, or by the base URL that the EHR sent.
@@ -137,6 +143,8 @@ extension Commands {
     var token: String
     var issuer: String?
     var issuerRequired: Bool
+    /// `authorize-post`
+    var takesForms: Bool
   }
 
   /// Where the browser goes and where the code will go, settled before the browser leaves (R4.14).
@@ -159,7 +167,8 @@ extension Commands {
     }
     return LoginServer(
       authorization: authorization, token: token.text, issuer: record.fields.issuer ?? known.issuer,
-      issuerRequired: known.answersWithIssuer ?? false)
+      issuerRequired: known.answersWithIssuer ?? false,
+      takesForms: known.capabilities?.contains("authorize-post") ?? false)
   }
 
   // MARK: status and cancel
