@@ -14,10 +14,13 @@ public struct AuthorizationStartParameters: ControlParameters {
   public var launch: String?
   /// The FHIR base URL that the EHR sent with `launch`; must be the connection's.
   public var iss: String?
+  /// `code`, by a browser that comes back (the default), or `device`: a person types a code on any device (RFC 8628).
+  public var flow: String?
   public init(
     connection: String? = nil, subject: String? = nil, scope: String? = nil, redirectURI: String? = nil,
-    launch: String? = nil, iss: String? = nil
+    launch: String? = nil, iss: String? = nil, flow: String? = nil
   ) {
+    self.flow = flow
     self.connection = connection
     self.subject = subject
     self.scope = scope
@@ -26,7 +29,7 @@ public struct AuthorizationStartParameters: ControlParameters {
     self.iss = iss
   }
   enum CodingKeys: String, ListedCodingKey {
-    case connection, subject, scope, launch, iss
+    case connection, subject, scope, launch, iss, flow
     case redirectURI = "redirect_uri"
   }
   public static let parameterNames = CodingKeys.names
@@ -39,12 +42,15 @@ public struct AuthorizationStart: Codable, Sendable, Hashable {
   /// Names this login in `authorization.status`, `authorization.cancel` and `authorization.complete`.
   public var state: String
   public var expiresAt: Timestamp
-  /// Where the server sends the browser afterwards.
-  public var redirectURI: String
+  /// Where the server sends the browser afterwards; nil: nowhere, in the device flow.
+  public var redirectURI: String?
   /// The same request as a form, where the URL is longer than servers take and this one takes forms (`authorize-post`).
   public var authorizationPost: AuthorizationForm?
+  /// In the device flow: what the person types at `authorizationURL`, and the address with the code in it.
+  public var userCode: String?
+  public var authorizationURLComplete: String?
   public init(
-    authorizationURL: String, state: String, expiresAt: Timestamp, redirectURI: String,
+    authorizationURL: String, state: String, expiresAt: Timestamp, redirectURI: String? = nil,
     authorizationPost: AuthorizationForm? = nil
   ) {
     self.authorizationPost = authorizationPost
@@ -57,6 +63,8 @@ public struct AuthorizationStart: Codable, Sendable, Hashable {
     case state
     case authorizationURL = "authorization_url"
     case authorizationPost = "authorization_post"
+    case userCode = "user_code"
+    case authorizationURLComplete = "authorization_url_complete"
     case expiresAt = "expires_at"
     case redirectURI = "redirect_uri"
   }

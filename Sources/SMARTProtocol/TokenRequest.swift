@@ -17,8 +17,10 @@ package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStrin
   /// What the protocol itself sets: extra parameters may not.
   package static let reservedParameters: Set<String> = [
     "grant_type", "scope", "client_id", "client_secret", "client_assertion", "client_assertion_type", "refresh_token",
-    "code", "code_verifier", "redirect_uri",
+    "code", "code_verifier", "redirect_uri", "device_code",
   ]
+  /// Source: RFC 8628 section 3.4.
+  package static let deviceGrantType = "urn:ietf:params:oauth:grant-type:device_code"
   static let requestWords = "token request"
 
   // In every builder:
@@ -55,6 +57,29 @@ package struct TokenRequest: Sendable, CustomStringConvertible, CustomDebugStrin
         Parameter("redirect_uri", redirectURI),
       ] + (verifier.map { [Parameter("code_verifier", required: $0)] } ?? []),
       client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: sendsClientID),
+      extraParameters: extraParameters)
+  }
+
+  /// A device authorization request: the client's own id always stands in it. Source: RFC 8628 section 3.1.
+  package static func deviceAuthorization(
+    at url: EndpointURL, scope: String, clientID: String, secret: some Collection<UInt8>,
+    authentication: ClientAuthentication, extraParameters: [String: String] = [:]
+  ) throws(TokenRequestProblem) -> TokenRequest {
+    try TokenRequest(
+      url: url, parameters: [Parameter("scope", scope)],
+      client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: true),
+      extraParameters: extraParameters)
+  }
+
+  /// `grant_type=urn:ietf:params:oauth:grant-type:device_code`. Source: RFC 8628 section 3.4.
+  package static func deviceCode(
+    at url: EndpointURL, deviceCode: some Collection<UInt8>, clientID: String, secret: some Collection<UInt8>,
+    authentication: ClientAuthentication, extraParameters: [String: String] = [:]
+  ) throws(TokenRequestProblem) -> TokenRequest {
+    try TokenRequest(
+      url: url,
+      parameters: [Parameter("grant_type", deviceGrantType), Parameter("device_code", required: deviceCode)],
+      client: Client(id: clientID, secret: secret, authentication: authentication, sendsID: true),
       extraParameters: extraParameters)
   }
 

@@ -16,12 +16,16 @@ struct LoginCommand: ParsableCommand {
       first: ssh -L PORT:127.0.0.1:PORT server
         https://…                 the gateway waits there (FHIRD_PUBLIC_URL).
 
+      With --device no browser comes back: the person opens a page of the server on any device and types a code there \
+      (RFC 8628, where the server has it).
+
       With --paste nobody waits: paste the address that the browser ends at, even if it shows an error page.
 
       Examples:
         fhirctl login epic
         fhirctl login epic --subject patient-7 --no-browser
         fhirctl login epic --paste
+        fhirctl login epic --device
         fhirctl login epic --redirect-uri http://127.0.0.1:8765/callback
       """)
 
@@ -41,13 +45,21 @@ struct LoginCommand: ParsableCommand {
   @Flag(help: "Take the address that the browser ends at from standard input.")
   var paste = false
 
+  @Flag(help: "Type a code on any device instead of coming back by browser.")
+  var device = false
+
   @OptionGroup var globals: GlobalOptions
+
+  func validate() throws {
+    if device, paste || redirectURI != nil { throw ValidationError("--device goes without --paste and --redirect-uri") }
+  }
 
   func run() throws {
     let client = globals.client
     let login = try client.startLogin(
       AuthorizationStartParameters(
-        connection: grant.name, subject: grant.subject, scope: scope, redirectURI: redirectURI),
+        connection: grant.name, subject: grant.subject, scope: scope, redirectURI: redirectURI,
+        flow: device ? "device" : nil),
       timeoutSeconds: globals.timeout)
     let status: AuthorizationStatus
     do {
@@ -62,7 +74,8 @@ struct LoginCommand: ParsableCommand {
   }
 
   private func wait(for login: AuthorizationStart, _ client: FHIRClient) throws -> AuthorizationStatus {
-    let listener = paste ? nil : try LoopbackListener(redirectURI: login.redirectURI)
+    guard let redirectURI = login.redirectURI else { return try waitForDevice(login, client) }
+    let listener = paste ? nil : try LoopbackListener(redirectURI: redirectURI)
     let form = listener == nil ? nil : login.authorizationPost
     let address = form == nil ? login.authorizationURL : listener?.startURL ?? login.authorizationURL
     // In front of everything else: with --json, standard output is for the result alone.
@@ -70,7 +83,7 @@ struct LoginCommand: ParsableCommand {
     if globals.json { Console.complain(text) } else { Console.write(text) }
     if !noBrowser { Browser.open(address) }
     let deadline = login.expiresAt
-    Console.complain(Self.advice(login, paste: paste, listens: listener != nil))
+    Console.complain(Self.advice(login, redirectURI, paste: paste, listens: listener != nil))
     if paste {
       let address = try PastedAddress.read(until: deadline)
       return try client.completeLogin(AuthorizationCompleteParameters(redirectURL: address))
@@ -83,11 +96,22 @@ struct LoginCommand: ParsableCommand {
     return try Self.poll(client, login)
   }
 
-  private static func advice(_ login: AuthorizationStart, paste: Bool, listens: Bool) -> String {
+  /// The daemon asks the server; the person types the code.
+  private func waitForDevice(_ login: AuthorizationStart, _ client: FHIRClient) throws -> AuthorizationStatus {
+    var text = "open this address on any device:\n\n  \(Text.printable(login.authorizationURL))\n\n"
+    text += "and type the code:\n\n  \(Text.printable(login.userCode ?? ""))\n\n"
+    if let whole = login.authorizationURLComplete { text += "or open:\n\n  \(Text.printable(whole))\n\n" }
+    if globals.json { Console.complain(text) } else { Console.write(text) }
+    if !noBrowser { Browser.open(login.authorizationURLComplete ?? login.authorizationURL) }
+    Console.complain("waiting until that is done; the login ends \(Moment.relative(login.expiresAt))\n")
+    return try Self.poll(client, login)
+  }
+
+  private static func advice(_ login: AuthorizationStart, _ redirectURI: String, paste: Bool, listens: Bool) -> String {
     let time = Moment.relative(login.expiresAt)
     if paste { return "then paste the address that the browser ends at; the login ends \(time)\n" }
-    if listens { return "waiting at \(Text.printable(login.redirectURI)); the login ends \(time)\n" }
-    return "waiting for the gateway at \(Text.printable(login.redirectURI)); the login ends \(time)\n"
+    if listens { return "waiting at \(Text.printable(redirectURI)); the login ends \(time)\n" }
+    return "waiting for the gateway at \(Text.printable(redirectURI)); the login ends \(time)\n"
   }
 
   /// The gateway completes it; the daemon knows when.

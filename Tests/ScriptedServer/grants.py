@@ -28,6 +28,7 @@ GRANT_DEFAULTS = {
     "metadata": {},  # members of the discovery documents, on top of the others
     "authorize_error": None,  # {"error": …, "error_description": …, "error_uri": …}: the answer to all who log in
     "code_seconds": 60,
+    "device": None,           # {"interval": 1}: device authorization (RFC 8628); members of its answer, "absent": left out
     "assertion_jwks": None,   # a JWK set: clients without one of their own may sign with these (private_key_jwt)
 }
 CLIENT_METHODS = ["basic", "post", "private_key_jwt"]  # unless the client says otherwise
@@ -46,6 +47,7 @@ class Grants:
 
     def reset_grants(self) -> None:
         self.clients, self.codes, self.tokens, self.refresh = {}, {}, {}, {}
+        self.devices = {}  # by user code
         self.dead_families, self.jtis = set(), set()
         self.presented = {}  # digest of a refresh token: how many requests brought it, answered or not
         self.reuse_detected, self.code_reuse_detected = 0, 0
@@ -234,7 +236,41 @@ class Grants:
                 return *self.redeem(client, settings, form, url.removesuffix("/token")), how
             if grant == "refresh_token":
                 return *self.refreshed(client, settings, form), how
+            if grant == "urn:ietf:params:oauth:grant-type:device_code" and self.settings["device"]:
+                return *self.device_token(client, settings, form), how
             return *refusal("unsupported_grant_type", f"not {grant!r}"), how
+
+    def device(self, headers: dict, form: dict, url: str):
+        """(status, body, how) of the device authorization endpoint. Source: RFC 8628 section 3.2."""
+        with self.lock:
+            client, how, problem = self.authenticate(headers, form, url)
+            if client is None:
+                return *refusal("invalid_client", problem, 401), how
+            user_code = secrets.token_hex(4).upper()
+            known = {"client": client["client_id"], "code": "dc-" + secrets.token_urlsafe(32), "scope": form.get("scope", ""),
+                     "decision": "authorization_pending", "asked_at": 0.0}
+            self.devices[user_code] = known
+            at = url.removesuffix("/device")
+            body = {"device_code": known["code"], "user_code": user_code, "verification_uri": at + "/activate",
+                    "verification_uri_complete": f"{at}/activate?user_code={user_code}", "expires_in": 300,
+                    **self.settings["device"]}
+            return 200, {k: v for k, v in body.items() if v != "absent"}, how
+
+    def device_token(self, client: dict, settings: dict, form: dict) -> tuple:
+        known = next((d for d in self.devices.values() if d["code"] == form.get("device_code")), None)
+        if not known or known["client"] != client["client_id"]:
+            return refusal("invalid_grant", "unknown device code")
+        early = time.time() - known["asked_at"] < settings["device"].get("interval", 5) - 0.2
+        known["asked_at"] = time.time()
+        if known["decision"] == "approved":
+            known["client"] = None
+            return 200, self.issue(client, settings, known["scope"], secrets.token_hex(8))
+        return refusal("slow_down" if early else known["decision"], "not yet" if early else known["decision"])
+
+    def decide(self, user_code: str, decision: str) -> None:
+        """What the person does at the verification page: `approved`, or an error (access_denied, expired_token)."""
+        with self.lock:
+            self.devices[user_code]["decision"] = decision
 
     def redeem(self, client: dict, settings: dict, form: dict, tenant: str) -> tuple:
         known = self.codes.get(form.get("code", ""))

@@ -9,7 +9,7 @@ assertions); one thread for each client connection. check.py drives all of it.
 
 The served tree. Any prefix works, each its own tenant: /a/fhir has its token endpoint at /a/token.
     PREFIX/fhir/.well-known/smart-configuration    PREFIX/fhir/metadata    PREFIX/fhir/Patient/1 …
-    PREFIX/authorize (GET, POST; the user is there and says yes)    PREFIX/token    PREFIX/revoke    PREFIX/introspect
+    PREFIX/authorize (GET, POST; the user is there and says yes)    PREFIX/token    PREFIX/revoke    PREFIX/introspect    PREFIX/device
     /.well-known/oauth-authorization-server
 Control, JSON over HTTP on the control port:
     POST /_control/reset                 POST /_control/settings {…}   (world.py and grants.py have the defaults)
@@ -17,6 +17,7 @@ Control, JSON over HTTP on the control port:
     POST /_control/release {"hold": N}   POST /_control/expire {}      (every issued token is dead here from now on;
     GET /_control/log[?since=N]              {"refresh": true}: every refresh token, too)
     GET /_control/stats                  GET /_control/secrets
+    POST /_control/decide {"user_code": …, "decision": "approved" or an error of RFC 8628}
 A rule's members: path (glob), method, client_id, times; then what happens: delay (seconds), hold (a name, until
 released), drop (before_reading, after_reading, reset, half_body), hang, status, headers, body or json, content_type,
 stream_bytes (a body of that many bytes, with or without stream_chunked), header_bytes, trickle_seconds (one byte each),
@@ -227,7 +228,7 @@ def served(entry: dict, method: str, url, headers: dict, form: dict, text: str, 
     path, discovery = url.path, WORLD.settings["discovery"]
     if path.endswith("/authorize"):
         return authorized(entry, method, url, base, url.query if method == "GET" else text, overrides)
-    for name in ("token", "revoke", "introspect"):
+    for name in ("token", "revoke", "introspect", "device"):
         if path.endswith("/" + name):
             return oauth(name, entry, method, base + path, headers, form, overrides)
     fhir = path.find("/fhir")
@@ -281,6 +282,8 @@ def metadata(at: str) -> dict:
         more["revocation_endpoint"] = at + "/revoke"
     if settings["introspection"]:
         more["introspection_endpoint"] = at + "/introspect"
+    if settings["device"] is not None:
+        more["device_authorization_endpoint"] = at + "/device"
     if settings["declares_iss"]:
         more["authorization_response_iss_parameter_supported"] = True
     return {"issuer": at, "authorization_endpoint": at + "/authorize", "token_endpoint": at + "/token",
@@ -303,17 +306,20 @@ def authorized(entry: dict, method: str, url, base: str, text: str, overrides: d
 
 
 def oauth(name: str, entry: dict, method: str, at: str, headers: dict, form: dict, overrides: dict):
-    """The answers of the three endpoints that clients post to; `entry` gets `auth`, how the client authenticated."""
+    """The answers of the three endpoints that clients post to; `entry` gets `auth`, how the client authenticated,
+    and `error`."""
     if (name == "revoke" and not WORLD.settings["revocation"]) or (
-            name == "introspect" and not WORLD.settings["introspection"]):
+            name == "introspect" and not WORLD.settings["introspection"]) or (
+            name == "device" and WORLD.settings["device"] is None):
         return 404, b"<html>not here</html>", "text/html", {}
     if method != "POST":
         return 405, b"", "text/plain", {"Allow": "POST"}
     if name == "token":
         status, body, entry["auth"] = WORLD.token_answer(headers, form, overrides, at)
     else:
-        answer = WORLD.revoke if name == "revoke" else WORLD.introspect
+        answer = {"revoke": WORLD.revoke, "introspect": WORLD.introspect, "device": WORLD.device}[name]
         status, body, entry["auth"] = answer(headers, form, at)
+    entry["error"] = body.get("error")
     more = {"Cache-Control": "no-store", "Pragma": "no-cache"}
     if status == 401:
         more["WWW-Authenticate"] = 'Basic realm="scripted"'
@@ -353,6 +359,8 @@ def control(method: str, url, body: bytes):
             WORLD.drop_rules(asked.get("ids", []))
         elif command == ("POST", "release"):
             WORLD.release(asked["hold"])
+        elif command == ("POST", "decide"):
+            WORLD.decide(asked["user_code"], asked["decision"])
         elif command == ("POST", "expire"):
             WORLD.expire(asked.get("refresh", False))
         elif command == ("GET", "log"):

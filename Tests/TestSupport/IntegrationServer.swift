@@ -62,6 +62,11 @@ package final class ScriptedServer: Sendable {
   @discardableResult
   package func rule(_ rule: WireJSON) async throws -> Int { try await control("POST", "rules", rule)["id"].int ?? 0 }
 
+  /// What the person does who was given this code: `approved`, or an error of RFC 8628.
+  package func decide(userCode: String, _ decision: String) async throws {
+    try await control("POST", "decide", ["user_code": .string(userCode), "decision": .string(decision)])
+  }
+
   package func dropRules() async throws { try await control("DELETE", "rules") }
   package func release(_ hold: String) async throws { try await control("POST", "release", ["hold": .string(hold)]) }
   package func stats() async throws -> WireJSON { try await control("GET", "stats") }

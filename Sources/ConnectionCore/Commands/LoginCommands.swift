@@ -19,6 +19,12 @@ extension Commands {
         hint: "fhirctl connection update '\(found.name)' --auth-method authorization_code")
     }
     let scope = try loginScope(parameters, record)
+    switch parameters.flow ?? "code" {
+    case "code": break
+    case "device": return try await startDeviceLogin(found, subject: subject, scope: scope, caller)
+    case let other:
+      throw ControlError.validation([FieldError("flow", "is \(other.debugDescription); allowed are code, device")])
+    }
     let redirectURI = try loginRedirect(parameters, record)
     let server = try await loginServer(found)
     var verifier = PKCE.verifier(random: entropy.bytes(PKCE.randomBytes))
@@ -42,12 +48,13 @@ extension Commands {
       codeChallenge: usesPKCE ? PKCE.challenge(sha256OfVerifier: ledger.vault.sha256(verifier.bytes)) : nil,
       nonce: nonce, launch: parameters.launch, extraParameters: record.fields.authorizationParameters ?? [:])
     try await engine.beginLogin(pending, state: state)
-    let url = request.url(at: server.authorization)
+    guard let endpoint = server.authorization else { throw ControlError.noSuchGrant }
+    let url = request.url(at: endpoint)
     var start = AuthorizationStart(
       authorizationURL: url, state: state, expiresAt: pending.expiresAt, redirectURI: redirectURI)
     if server.takesForms, url.utf8.count > AuthorizationRequest.urlBytesMax {
       start.authorizationPost = AuthorizationForm(
-        url: server.authorization.text,
+        url: endpoint.text,
         parameters: Dictionary(request.parameters.map { ($0.name, $0.value) }) { first, _ in first })
     }
     return start
@@ -138,8 +145,9 @@ extension Commands {
     return text
   }
 
-  private struct LoginServer {
-    var authorization: EndpointURL
+  struct LoginServer {
+    /// nil: the flow needs none.
+    var authorization: EndpointURL?
     var token: String
     var issuer: String?
     var issuerRequired: Bool
@@ -148,14 +156,16 @@ extension Commands {
   }
 
   /// Where the browser goes and where the code will go, settled before the browser leaves (R4.14).
-  private func loginServer(_ found: Directory.Found) async throws(ControlError) -> LoginServer {
+  func loginServer(_ found: Directory.Found, needsAuthorization: Bool = true) async throws(ControlError) -> LoginServer
+  {
     let record = found.connection.record
     let known = try await authorizer.loginDiscovery(found.id, record)
     let insecure = settings.current.allowInsecureLoopback
     func url(_ configured: String?, _ name: String) -> EndpointURL? {
       (configured ?? known.endpoints[name]?.url).flatMap { try? EndpointURL($0, allowInsecureLoopback: insecure) }
     }
-    guard let authorization = url(record.fields.authURL, "auth_url") else {
+    let authorization = url(record.fields.authURL, "auth_url")
+    guard authorization != nil || !needsAuthorization else {
       throw ControlError(
         .notSupportedByServer, "\(record.baseURL) names no authorization endpoint",
         hint: "set it: fhirctl connection update '\(found.name)' --auth-url https://…")

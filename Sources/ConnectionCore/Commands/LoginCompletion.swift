@@ -23,6 +23,10 @@ extension Commands {
         .stateMismatch, "this login was \(pending.progress == .cancelled ? "cancelled" : "not completed in time")",
         hint: loginCommandText(pending.connectionName, pending.subject))
     }
+    guard pending.deviceCode == nil else {
+      throw ControlError(
+        .stateMismatch, "this login is completed at the server, by its code", hint: "fhirctl login waits for it")
+    }
     // RFC 9700 section 4.4.2.2: a redirect URI of its own tells servers apart as iss does.
     if let named = parameters.connectionID, named != pending.connection {
       throw try await fail(
@@ -100,7 +104,7 @@ extension Commands {
 
   /// R4.12: the state is used up, and the reason kept.
   /// - Returns: the error to throw.
-  private func fail(
+  func fail(
     _ address: RecordAddress, _ found: Versioned<PendingAuthorization>, _ error: ControlError, oauth: OAuthError?
   ) async throws(ControlError) -> ControlError {
     var ended = found.record.ended(.failed)
@@ -143,7 +147,7 @@ extension Commands {
   static var keepPause: Instant.Span { .seconds(5) }
   static var conflictAttempts: Int { 4 }
 
-  private func keep(
+  func keep(
     _ token: GrantedToken, _ pending: PendingAuthorization, _ address: RecordAddress, _ generation: Generation,
     _ failed: (ControlError) async -> Result<Void, ControlError>
   ) async -> Result<Void, ControlError> {

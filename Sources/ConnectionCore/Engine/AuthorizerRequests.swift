@@ -104,6 +104,10 @@ extension Authorizer {
           at: endpoint, refreshToken: credentials.grant,
           scope: grant.sendsScope ? Self.requestedScope(of: ask) : nil, clientID: clientID, secret: credentials.client,
           authentication: credentials.authentication, sendsClientID: sendsClientID, extraParameters: extra)
+      case .code(_, let pending) where pending.deviceCode != nil:
+        try TokenRequest.deviceCode(
+          at: endpoint, deviceCode: credentials.grant, clientID: clientID, secret: credentials.client,
+          authentication: credentials.authentication, extraParameters: extra)
       case .code(_, let pending):
         try TokenRequest.authorizationCode(
           at: endpoint, code: credentials.grant, redirectURI: pending.redirectURI,

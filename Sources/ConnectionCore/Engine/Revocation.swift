@@ -75,7 +75,7 @@ extension Authorizer {
   }
 
   /// The configured endpoint, the one that is known, or what the server says now.
-  private func endpoint(
+  func endpoint(
     _ role: EndpointRole, _ field: String, _ id: ConnectionID, _ connection: ConnectionRecord, _ configured: String?
   ) async -> EndpointURL? {
     let insecure = exchange.settings.current.allowInsecureLoopback

@@ -18,6 +18,10 @@ package struct PendingAuthorization: Codable, Sendable {
   /// The PKCE verifier: secret until it is used. Nil for a connection that opted out.
   package var verifier: String?
   package var nonce: String?
+  /// Of the device flow: secret until it is used. The daemon asks with it until the person has agreed.
+  package var deviceCode: String?
+  /// Seconds between two questions.
+  package var pollSeconds: Int64?
   /// Where the code goes, and nowhere else (R4.14).
   package var tokenURL: String
   /// The authorization server's issuer, where it is known, and whether its answer must name it (R4.13).
@@ -57,6 +61,7 @@ package struct PendingAuthorization: Codable, Sendable {
     ended.progress = progress
     ended.verifier = nil
     ended.nonce = nil
+    ended.deviceCode = nil
     return ended
   }
 }

@@ -36,6 +36,7 @@ struct Daemon: Sendable {
   private let cleanup: CleanupLoop
   private let overseer: Overseer
   private let control: ControlServer
+  private let commands: Commands
 
   /// Opens everything and puts it together; nobody is served yet.
   init(_ configuration: DaemonConfiguration, places: Places, log: JournalLog, notifier: Notifier)
@@ -71,7 +72,7 @@ struct Daemon: Sendable {
       clock: clock, entropy: entropy, log: log, options: configuration.engineOptions)
     let overseer = Overseer(engine: engine, ledger: ledger, notifier: notifier, log: log)
     let directory = Directory(ledger: ledger, book: book, names: names)
-    let commands = Commands(
+    commands = Commands(
       engine: engine, directory: directory, health: overseer,
       tester: ConnectionTester(
         exchange: exchange, source: source, engine: engine, ledger: ledger, clock: clock,
@@ -124,6 +125,7 @@ struct Daemon: Sendable {
     } catch {
       throw StartFailure("\(error)", cure: "raise the limit of open files of fhird", status: EX_OSERR)
     }
+    commands.resumeDeviceLogins()
     let status = await overseer.serving()
     notifier.ready(status: status)
     log.record(
