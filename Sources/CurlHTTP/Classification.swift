@@ -10,6 +10,7 @@ struct Symptoms {
   var target: Target
   var proxy: String?
   var caFile: String?
+  var certificateFile: String?
   /// The connection stood and the request's first byte was about to go out.
   var isRequestStarted: Bool
   var tooLarge: String?
@@ -42,6 +43,10 @@ extension Symptoms {
     case CURLE_OPERATION_TIMEDOUT:
       return (.timeout, "no connection to \(host) within \(Self.text(connectTimeout))")
     case CURLE_GOT_NOTHING: return (.emptyReply, "\(host) closed the connection without an answer")
+    // In TLS 1.3 the server's word about the client's certificate comes after the request.
+    case CURLE_SEND_ERROR,
+      CURLE_RECV_ERROR where problem.contains("alert") && problem.contains("certificate"):
+      return tlsVerdict
     case CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_SEND_FAIL_REWIND:
       // Before the request it is the proxy's refusal, or a connection that was lost on its way up.
       return isRequestStarted ? (.reset, "\(host) broke the connection off") : (.connect, connectDetail)
@@ -73,6 +78,13 @@ extension Symptoms {
       guard let caFile else { return (.tls, "the system's CA certificates cannot be read; install ca-certificates") }
       return (.tls, "ca_file \(caFile) cannot be used: it holds no certificate in PEM form")
     }
+    if code == CURLE_SSL_CERTPROBLEM {
+      return (
+        .tls,
+        "client_certificate_file \(certificateFile ?? "") cannot be used: it must hold a certificate and its key, "
+          + "without a password, in PEM form"
+      )
+    }
     if code == CURLE_PEER_FAILED_VERIFICATION { return (.tls, certificateDetail) }
     let problem = sanitizedProblem
     // OpenSSL's words for a connection that ended in the middle of the handshake.
@@ -81,6 +93,9 @@ extension Symptoms {
     }
     if ["protocol version", "unsupported protocol", "wrong ssl version"].contains(where: problem.contains) {
       return (.tls, "\(host) offers no TLS 1.2 or newer")
+    }
+    if problem.contains("certificate required") {
+      return (.tls, "\(host) wants a client certificate; set client_certificate_file")
     }
     if problem.contains("wrong version number") { return (.tls, "\(target.authority) does not speak TLS") }
     return (.tls, "\(host): \(problem)")

@@ -60,6 +60,11 @@ struct SetupFailure: Error {
     // The deadline of the whole is the loop's own: curl's clock stands still in suspend. 0 would be curl's default.
     try unsafe check(ccurl_set_connect_timeout_ms(handle, Int(max(1, plan.request.connectTimeout.milliseconds))))
     try configureTLS(caFile: plan.request.caFile)
+    if let file = plan.request.certificateFile {
+      // One file in PEM form, chain and key; part of what curl compares before it shares a connection.
+      try unsafe check(ccurl_set_client_certificate(handle, file))
+      try unsafe check(ccurl_set_client_key(handle, file))
+    }
     try configureProxy(plan.request.proxy)
     try configureMethod(plan.request)
     try configureHeaders(plan, isSameOrigin: isSameOrigin)

@@ -50,7 +50,8 @@ struct RequestPlan: Sendable {
       }
     }
     try Self.check(proxy: request.proxy)
-    try Self.check(caFile: request.caFile)
+    try Self.check("ca_file", request.caFile, isSecret: false)
+    try Self.check("client_certificate_file", request.certificateFile, isSecret: true)
     suppressed = names.contains("content-type") ? ["Expect"] : ["Expect", "Content-Type"]
     allowInsecureLoopback = options.allowInsecureLoopback
     userAgent = options.userAgent
@@ -92,15 +93,18 @@ struct RequestPlan: Sendable {
   }
 
   /// OpenSSL would wait for ever for the writer of a named pipe, and with it every transfer.
-  private static func check(caFile: String?) throws(HTTPFailure) {
-    guard let caFile else { return }
+  private static func check(_ field: String, _ file: String?, isSecret: Bool) throws(HTTPFailure) {
+    guard let file else { return }
     func failure(_ reason: String) -> HTTPFailure {
-      HTTPFailure(.tls, detail: "ca_file \(caFile) cannot be used: \(reason)", mayHaveBeenSent: false)
+      HTTPFailure(.tls, detail: "\(field) \(file) cannot be used: \(reason)", mayHaveBeenSent: false)
     }
-    guard !caFile.utf8.contains(0) else { throw refusal("the name of ca_file holds a NUL") }
+    guard !file.utf8.contains(0) else { throw refusal("the name of \(field) holds a NUL") }
     var facts = stat()
-    guard unsafe stat(caFile, &facts) == 0 else { throw failure(unsafe String(cString: strerror(errno))) }
+    guard unsafe stat(file, &facts) == 0 else { throw failure(unsafe String(cString: strerror(errno))) }
     guard facts.st_mode & S_IFMT == S_IFREG else { throw failure("it is no file") }
-    guard unsafe access(caFile, R_OK) == 0 else { throw failure(unsafe String(cString: strerror(errno))) }
+    guard !isSecret || facts.st_mode & S_IRWXO == 0 else {
+      throw failure("it holds a key and everybody may read it; chmod o-rwx it")
+    }
+    guard unsafe access(file, R_OK) == 0 else { throw failure(unsafe String(cString: strerror(errno))) }
   }
 }

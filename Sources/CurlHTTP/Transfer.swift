@@ -153,6 +153,7 @@ final class Transfer {
   private func symptoms(_ code: CURLcode, _ easy: EasyHandle) -> Symptoms {
     Symptoms(
       code: code, target: target, proxy: plan.request.proxy, caFile: plan.request.caFile,
+      certificateFile: plan.request.certificateFile,
       isRequestStarted: isRequestStarted, tooLarge: answer.isTooLarge,
       isNotLoopback: isNotLoopback, connectTimeout: plan.request.connectTimeout,
       osError: Int32(easy.number(CURLINFO_OS_ERRNO)), verifyResult: easy.number(CURLINFO_SSL_VERIFYRESULT),

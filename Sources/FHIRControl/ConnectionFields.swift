@@ -7,7 +7,7 @@ public struct ConnectionFields: ControlParameters, Hashable {
   public var fhirBaseURL: String?
   /// `none` (an open server), `client_credentials` or `authorization_code`.
   public var authMethod: String?
-  /// `client_secret_basic`, `client_secret_post`, `private_key_jwt` or `none`.
+  /// `client_secret_basic`, `client_secret_post`, `private_key_jwt`, `tls_client_auth` or `none`.
   public var clientAuthentication: String?
   public var clientID: String?
   /// Write-only.
@@ -36,6 +36,9 @@ public struct ConnectionFields: ControlParameters, Hashable {
   /// More headers for every request to this server.
   public var extraHeaders: [String: String]?
   public var caFile: String?
+  /// PEM file with the client's certificate chain and its key, shown to servers that ask for one (mTLS, RFC 8705);
+  /// readable by fhird's user and by no others.
+  public var clientCertificateFile: String?
   public var proxy: String?
   /// Origins other than the base URL's that the token may be sent to.
   public var allowedOrigins: [String]?
@@ -68,6 +71,7 @@ public struct ConnectionFields: ControlParameters, Hashable {
     case authorizationParameters = "authorization_parameters"
     case extraHeaders = "extra_headers"
     case caFile = "ca_file"
+    case clientCertificateFile = "client_certificate_file"
     case allowedOrigins = "allowed_origins"
     case fhirVersion = "fhir_version"
     case additionalNotes = "additional_notes"

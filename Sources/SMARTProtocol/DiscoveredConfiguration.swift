@@ -79,6 +79,8 @@ package struct DiscoveredConfiguration: Codable, Sendable, Hashable {
   package var grantTypes: [String]?
   package var authMethods: [String]?
   package var signingAlgorithms: [String]?
+  /// Endpoints are those for clients that show a certificate, where the server has such.
+  package var forCertificates = false
   package var pkceMethods: [String]?
   package var responseTypes: [String]?
   /// `authorization_response_iss_parameter_supported`. Source: RFC 9207.

@@ -32,17 +32,19 @@ package struct Discovery: Sendable {
   /// - Parameters:
   ///   - issuer: the authorization server's issuer, if the operator set it; its metadata must then name it.
   ///   - needed: discovery ends as soon as these are known.
+  ///   - showsCertificate: the client shows one: `mtls_endpoint_aliases` go before the endpoints (RFC 8705 section 5).
   ///   - askAnyway: asks for the smart-configuration even when nothing is missing (`connection.test`).
   package init(
     base: FHIRBaseURL, allowInsecureLoopback: Bool, issuer: String? = nil, configured: ConfiguredEndpoints = [:],
-    needed: Set<EndpointRole> = [.token], askAnyway: Bool = false
+    needed: Set<EndpointRole> = [.token], askAnyway: Bool = false, showsCertificate: Bool = false
   ) {
     self.base = base
     self.allowInsecureLoopback = allowInsecureLoopback
     configuredIssuer = issuer
     self.needed = needed
     document = DiscoveryDocumentReader(
-      base: base, allowInsecureLoopback: allowInsecureLoopback, issuer: issuer, configured: configured)
+      base: base, allowInsecureLoopback: allowInsecureLoopback, issuer: issuer, configured: configured,
+      showsCertificate: showsCertificate)
     stage = .smartConfiguration
     next = DiscoveryRequest(
       url: base.appending(".well-known/smart-configuration"), accept: "application/json", source: .smartConfiguration)

@@ -17,8 +17,10 @@ struct DiscoveryDocumentReader: Sendable {
   static let listElementsMax = 2000
 
   init(
-    base: FHIRBaseURL, allowInsecureLoopback: Bool, issuer: String?, configured: Discovery.ConfiguredEndpoints
+    base: FHIRBaseURL, allowInsecureLoopback: Bool, issuer: String?, configured: Discovery.ConfiguredEndpoints,
+    showsCertificate: Bool = false
   ) {
+    configuration.forCertificates = showsCertificate
     self.base = base
     self.allowInsecureLoopback = allowInsecureLoopback
     configuredIssuer = issuer
@@ -99,7 +101,8 @@ struct DiscoveryDocumentReader: Sendable {
 
   private mutating func readEndpoints(_ members: [String: JSON], of asked: DiscoveryRequest) {
     for role in EndpointRole.allCases {
-      guard let member = members[role.rawValue], !member.isNull else { continue }
+      let alias = configuration.forCertificates ? members["mtls_endpoint_aliases"]?[role.rawValue] : nil
+      guard let member = alias ?? members[role.rawValue], !member.isNull else { continue }
       guard let text = member.string else {
         note("\(role.rawValue)-type", "\(role.rawValue) is \(member.kind), not a string")
         continue

@@ -48,8 +48,9 @@ struct ConnectionFlags: ParsableArguments {
   var authMethod: String?
 
   @Option(
-    help: ArgumentHelp("client_secret_basic, client_secret_post, private_key_jwt or none.", valueName: "method"),
-    completion: .list(["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]))
+    help: ArgumentHelp(
+      "client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or none.", valueName: "method"),
+    completion: .list(["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth", "none"]))
   var clientAuthentication: String?
 
   @Option(name: .customLong("client-id"), help: ArgumentHelp("The client registered at the server.", valueName: "id"))
@@ -127,6 +128,11 @@ struct ConnectionFlags: ParsableArguments {
     completion: .file())
   var caFile: String?
 
+  @Option(
+    help: ArgumentHelp("The client's certificate and key (PEM) for servers that want one (mTLS).", valueName: "file"),
+    completion: .file())
+  var clientCertificateFile: String?
+
   @Option(help: ArgumentHelp("The HTTP proxy to go through.", valueName: "url"))
   var proxy: String?
 
@@ -197,6 +203,7 @@ extension ConnectionFlags {
     fields.extraParameters = try Self.dictionary(extraParameters.map { ($0.key, $0.value) }, "--extra-parameter")
     fields.extraHeaders = try Self.dictionary(extraHeaders.map { ($0.name, $0.value) }, "--extra-header")
     fields.caFile = caFile.map(Self.absolute)
+    fields.clientCertificateFile = clientCertificateFile.map(Self.absolute)
     fields.proxy = proxy
     fields.allowedOrigins = allowedOrigins.isEmpty ? nil : allowedOrigins.filter { !$0.isEmpty }
     let refresh = RefreshFields(

@@ -88,6 +88,28 @@ struct TLSTests {
     }
   }
 
+  @Test func `R5.16 a server that wants a client certificate is shown the connection's own`() async throws {
+    try await onServer(wantsCertificate: true) { http, server in
+      let authority = server.authority
+      let bare = await http.failure(HTTPRequest(.get, server.url, caFile: authority.caFile))
+      #expect(bare.kind == .tls, "\(bare)")
+      #expect(bare.detail == "127.0.0.1 wants a client certificate; set client_certificate_file")
+      let file = authority.directory + "/client.pem"
+      let pem = try [authority.certificate, authority.key].map { try String(contentsOfFile: $0, encoding: .utf8) }
+      try pem.joined().write(toFile: file, atomically: true, encoding: .utf8)
+      chmod(file, 0o640)
+      let request = HTTPRequest(.get, server.url, caFile: authority.caFile, certificateFile: file)
+      #expect(try await http.reply(request).text.contains("CN=server"))
+      // The open connection of the client with a certificate is not for the others.
+      #expect(await http.failure(HTTPRequest(.get, server.url, caFile: authority.caFile)).kind == .tls)
+      chmod(file, 0o644)
+      #expect(await http.failure(request).detail.contains("everybody may read it"))
+      let half = request.with { $0.certificateFile = authority.certificate }
+      chmod(authority.certificate, 0o600)
+      #expect(await http.failure(half).detail.contains("must hold a certificate and its key"))
+    }
+  }
+
   @Test func `a ca_file that is none is named`() async throws {
     let directory = try TestMachine.makeDirectory()
     defer { TestMachine.remove(directory) }
@@ -183,10 +205,11 @@ struct TLSTests {
 
   private func onServer(
     names: String = "IP:127.0.0.1,DNS:localhost", days: Int = 30, version: String = "", redirectingTo: String = "",
-    _ test: (CurlHTTP, PythonServer) async throws -> Void
+    wantsCertificate: Bool = false, _ test: (CurlHTTP, PythonServer) async throws -> Void
   ) async throws {
     let authority = try await Authority.make(names: names, days: days)
-    let server = try await PythonServer(authority, version: version, redirect: redirectingTo)
+    let server = try await PythonServer(
+      authority, version: version, redirect: redirectingTo, wantsCertificate: wantsCertificate)
     let http = try makeClient()
     let result: Result<Void, any Error>
     do { result = .success(try await test(http, server)) } catch { result = .failure(error) }
@@ -224,7 +247,7 @@ struct Authority: Sendable {
       ["req"] + newKey + [
         "-subj", "/CN=server", "-keyout", directory + "/server.key", "-out", directory + "/server.csr",
       ])
-    let extensions = "subjectAltName=\(names)\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n"
+    let extensions = "subjectAltName=\(names)\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n"
     try extensions.write(toFile: directory + "/extensions", atomically: true, encoding: .utf8)
     try await run([
       "x509", "-req", "-in", directory + "/server.csr", "-CA", directory + "/ca.pem", "-CAkey", directory + "/ca.key",
@@ -238,13 +261,14 @@ struct Authority: Sendable {
 private final class PythonServer: Sendable {
   private static let program = """
     import http.server, ssl, sys
-    directory, version, redirect = sys.argv[1:]
+    directory, version, redirect, wants = sys.argv[1:]
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         def answer(self):
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             print("request", flush=True)
-            body = self.connection.version().encode()
+            shown = self.connection.getpeercert() or {}
+            body = (self.connection.version() + "".join(f" CN={v}" for ((k, v),) in shown.get("subject", ()))).encode()
             self.send_response(302 if self.path == "/redirect" else 200)
             if self.path == "/redirect": self.send_header("Location", redirect)
             self.send_header("Content-Length", str(len(body)))
@@ -261,6 +285,9 @@ private final class PythonServer: Sendable {
             super().finish_request(request, address)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(directory + "/server.pem", directory + "/server.key")
+    if wants == "true":
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(directory + "/ca.pem")
     if version:
         context.set_ciphers("ALL:@SECLEVEL=0")
         context.minimum_version = context.maximum_version = getattr(ssl.TLSVersion, version)
@@ -275,10 +302,11 @@ private final class PythonServer: Sendable {
   var url: String { "https://127.0.0.1:\(port)" }
   var requestCount: Int { child.output.components(separatedBy: "request\n").count - 1 }
 
-  init(_ authority: Authority, version: String, redirect: String) async throws {
+  init(_ authority: Authority, version: String, redirect: String, wantsCertificate: Bool) async throws {
     self.authority = authority
     let child = try ChildProcess(
-      try #require(TestMachine.python3), ["-W", "ignore", "-c", Self.program, authority.directory, version, redirect],
+      try #require(TestMachine.python3),
+      ["-W", "ignore", "-c", Self.program, authority.directory, version, redirect, "\(wantsCertificate)"],
       environment: TestMachine.plainEnvironment, outputPath: authority.directory + "/server.out",
       errorPath: authority.directory + "/server.err")
     self.child = child

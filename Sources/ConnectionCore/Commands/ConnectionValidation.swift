@@ -145,6 +145,10 @@ package struct ConnectionValidator: Sendable {
       guard let authentication = ClientAuthenticationMethod(rawValue: text) else { return }
       switch authentication {
       case .none, .privateKeyJWT: break
+      case .tlsClientAuth:
+        if draft.fields.clientCertificateFile == nil {
+          draft.refuse("client_certificate_file", "is required for client_authentication \(text)")
+        }
       case .clientSecretBasic, .clientSecretPost:
         if !secretKnown { draft.refuse("client_secret", "is required for client_authentication \(text)") }
       }
@@ -192,11 +196,14 @@ package struct ConnectionValidator: Sendable {
         draft.refuse("extra_headers", "the value of \(name) has control characters")
       }
     }
-    if let file = draft.fields.caFile {
+    for (field, file) in [
+      ("ca_file", draft.fields.caFile), ("client_certificate_file", draft.fields.clientCertificateFile),
+    ] {
+      guard let file else { continue }
       if !file.hasPrefix("/") {
-        draft.refuse("ca_file", "must be an absolute path")
+        draft.refuse(field, "must be an absolute path")
       } else if !canReadFile(file) {
-        draft.refuse("ca_file", "\(file) cannot be read by fhird's user")
+        draft.refuse(field, "\(file) cannot be read by fhird's user")
       }
     }
     if let proxy = draft.fields.proxy {
@@ -289,7 +296,7 @@ extension ConnectionFields {
     [
       \.connectionName, \.fhirBaseURL, \.authMethod, \.clientAuthentication, \.clientID, \.clientSecret, \.authURL,
       \.tokenURL, \.issuer, \.revocationURL, \.introspectionURL, \.scope, \.aud, \.basicEncoding, \.redirectURI, \.pkce,
-      \.signingAlgorithm, \.caFile, \.proxy, \.fhirVersion, \.additionalNotes,
+      \.signingAlgorithm, \.caFile, \.clientCertificateFile, \.proxy, \.fhirVersion, \.additionalNotes,
     ]
   }
 
@@ -334,7 +341,8 @@ extension ConnectionFields {
   package func deservesNewAttempt(since other: ConnectionFields) -> Bool {
     needsNewToken(since: other) || clientAuthentication != other.clientAuthentication
       || basicEncoding != other.basicEncoding || signingAlgorithm != other.signingAlgorithm
-      || sendsClientID != other.sendsClientID || caFile != other.caFile || proxy != other.proxy
+      || sendsClientID != other.sendsClientID || caFile != other.caFile
+      || clientCertificateFile != other.clientCertificateFile || proxy != other.proxy
       || extraHeaders != other.extraHeaders
   }
 }

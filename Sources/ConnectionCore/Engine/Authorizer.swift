@@ -67,6 +67,7 @@ package struct Authorizer: TokenSource {
   /// What discovery found not too long ago for this base URL.
   func freshDiscovery(_ id: ConnectionID, _ connection: ConnectionRecord) -> DiscoveryRecord? {
     guard let stored = (try? ledger.discovery(id)) ?? nil, stored.fhirBaseURL == connection.baseURL,
+      (stored.forCertificates ?? false) == (connection.fields.clientCertificateFile != nil),
       clock.wall().milliseconds - stored.discoveredAt.milliseconds
         < exchange.settings.current.capabilityLifetime.milliseconds
     else { return nil }

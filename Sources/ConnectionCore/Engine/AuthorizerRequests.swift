@@ -81,7 +81,7 @@ extension Authorizer {
       .secretBasic(fields.basicEncoding.flatMap(ClientAuthentication.BasicEncoding.init(rawValue:)) ?? .rfc6749)
     case .clientSecretPost: .secretPost
     case .privateKeyJWT: .assertion
-    case ClientAuthenticationMethod.none?, nil: .none
+    case .tlsClientAuth, ClientAuthenticationMethod.none?, nil: .none
     }
   }
 

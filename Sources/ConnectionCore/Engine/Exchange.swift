@@ -24,7 +24,8 @@ package struct Exchange: Sendable {
     return HTTPRequest(
       method, url, headers: [HTTPHeader("Accept", accept)] + extra.filter { $0.name.lowercased() != "accept" },
       connectTimeout: now.connectTimeout, totalTimeout: now.requestTimeout, responseBytesMax: Self.documentBytesMax,
-      caFile: connection.fields.caFile, proxy: connection.fields.proxy)
+      caFile: connection.fields.caFile, certificateFile: connection.fields.clientCertificateFile,
+      proxy: connection.fields.proxy)
   }
 
   /// A document that anybody may read: no credential, redirects followed.
@@ -57,7 +58,7 @@ package struct Exchange: Sendable {
     var discovery = Discovery(
       base: base, allowInsecureLoopback: insecure, issuer: fields.issuer, configured: configured,
       needed: needed ?? (connection.usesLogins ? [.authorization, .token] : connection.usesTokens ? [.token] : []),
-      askAnyway: askAnyway)
+      askAnyway: askAnyway, showsCertificate: fields.clientCertificateFile != nil)
     var failure: HTTPFailure?
     var answered = false
     while let next = discovery.next {
@@ -89,6 +90,7 @@ extension DiscoveryRecord {
     answersWithIssuer = found.answersWithIssuer
     capabilities = found.capabilities
     signingAlgorithms = found.signingAlgorithms
+    forCertificates = found.forCertificates ? true : nil
   }
 }
 

@@ -50,6 +50,8 @@ package enum ClientAuthenticationMethod: String, Sendable, CaseIterable {
   case clientSecretBasic = "client_secret_basic"
   case clientSecretPost = "client_secret_post"
   case privateKeyJWT = "private_key_jwt"
+  /// The client's certificate is the proof. Source: RFC 8705 section 2.1.
+  case tlsClientAuth = "tls_client_auth"
 }
 
 /// What discovery found, kept until it is older than the capability lifetime or the endpoint turns out to be gone.
@@ -65,6 +67,8 @@ package struct DiscoveryRecord: Codable, Sendable, Equatable {
   package var answersWithIssuer: Bool?
   package var capabilities: [String]?
   package var signingAlgorithms: [String]?
+  /// Endpoints are those for clients that show a certificate.
+  package var forCertificates: Bool?
 
   package init(fhirBaseURL: String, endpoints: [String: Endpoint], findings: [String], discoveredAt: Timestamp) {
     self.fhirBaseURL = fhirBaseURL

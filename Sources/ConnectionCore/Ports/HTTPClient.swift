@@ -36,6 +36,8 @@ package struct HTTPRequest: Sendable {
   package var responseBytesMax: Int
   /// PEM file of the CAs to trust instead of the system's.
   package var caFile: String?
+  /// PEM file of the client's certificate chain and key; nil: none is shown.
+  package var certificateFile: String?
   /// `http://`, `https://`, `socks5h://` proxy URL; nil: none (the environment is not read).
   package var proxy: String?
 
@@ -43,7 +45,7 @@ package struct HTTPRequest: Sendable {
     _ method: Method, _ url: String, headers: [HTTPHeader] = [], secretHeaders: [SharedSecret] = [],
     body: SharedSecret? = nil, redirects: Redirects = .never, connectTimeout: Instant.Span = .seconds(10),
     totalTimeout: Instant.Span = .seconds(60), responseBytesMax: Int = 1 << 20, caFile: String? = nil,
-    proxy: String? = nil
+    certificateFile: String? = nil, proxy: String? = nil
   ) {
     self.method = method
     self.url = url
@@ -55,6 +57,7 @@ package struct HTTPRequest: Sendable {
     self.totalTimeout = totalTimeout
     self.responseBytesMax = responseBytesMax
     self.caFile = caFile
+    self.certificateFile = certificateFile
     self.proxy = proxy
   }
 }
