@@ -28,6 +28,13 @@ extension FHIRClient {
     try call(.authorizationCancel, AuthorizationReference(state: state), timeoutSeconds: timeoutSeconds)
   }
 
+  /// Has the server make the client that a connection will be (RFC 7591).
+  public func registerClient(
+    _ parameters: ConnectionRegisterParameters, timeoutSeconds: Double? = nil
+  ) throws(ClientError) -> ConnectionRegisterResult {
+    try call(.connectionRegister, parameters, timeoutSeconds: timeoutSeconds)
+  }
+
   /// Gives a grant's tokens back to the server and erases them here, whatever the server says.
   public func revokeToken(
     _ connection: String, subject: String? = nil, timeoutSeconds: Double? = nil

@@ -10,6 +10,8 @@ public struct ConnectionFields: ControlParameters, Hashable {
   /// `client_secret_basic`, `client_secret_post`, `private_key_jwt`, `tls_client_auth` or `none`.
   public var clientAuthentication: String?
   public var clientID: String?
+  /// `dynamic`: `client_id` comes from the server (RFC 7591), by `connection.register`.
+  public var registration: String?
   /// Write-only.
   public var clientSecret: String?
   public var authURL: String?
@@ -57,6 +59,7 @@ public struct ConnectionFields: ControlParameters, Hashable {
     case authMethod = "auth_method"
     case clientAuthentication = "client_authentication"
     case clientID = "client_id"
+    case registration
     case clientSecret = "client_secret"
     case authURL = "auth_url"
     case tokenURL = "token_url"

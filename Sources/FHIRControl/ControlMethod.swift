@@ -6,6 +6,7 @@ public enum ControlMethod: String, Sendable, CaseIterable, Codable {
   case connectionUpdate = "connection.update"
   case connectionDelete = "connection.delete"
   case connectionTest = "connection.test"
+  case connectionRegister = "connection.register"
   case tokenGet = "token.get"
   case tokenStatus = "token.status"
   case tokenRefresh = "token.refresh"
@@ -29,7 +30,9 @@ public enum ControlMethod: String, Sendable, CaseIterable, Codable {
   public var defaultTimeoutSeconds: Double {
     switch self {
     case .connectionTest: 120
-    case .tokenGet, .tokenRefresh, .tokenRevoke, .tokenIntrospect, .authorizationStart, .authorizationComplete: 60
+    case .connectionRegister, .tokenGet, .tokenRefresh, .tokenRevoke, .tokenIntrospect, .authorizationStart,
+      .authorizationComplete:
+      60
     case .connectionCreate, .connectionUpdate, .connectionDelete, .connectionList, .connectionGet, .tokenStatus,
       .authorizationStatus, .authorizationCancel, .keyCreate, .keyRotate, .keyList, .jwksGet, .healthGet, .accessList,
       .accessGrant, .accessRevoke, .serverInfo:

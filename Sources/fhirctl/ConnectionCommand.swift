@@ -9,7 +9,7 @@ struct ConnectionCommand: ParsableCommand {
     abstract: "Make, see, change, test and delete connections.",
     subcommands: [
       ConnectionCreate.self, ConnectionList.self, ConnectionShow.self, ConnectionUpdate.self, ConnectionDelete.self,
-      ConnectionTest.self,
+      ConnectionTest.self, ConnectionRegister.self,
     ])
 }
 
@@ -52,6 +52,11 @@ struct ConnectionCreate: ParsableCommand {
 extension ConnectionFields {
   /// Whether a client with these fields proves itself by a secret. Where it is not said, a client that has an id does.
   var wantsSecret: Bool {
+    if registration != nil, clientID == nil { return false }
+    return provesByASecret
+  }
+
+  private var provesByASecret: Bool {
     switch (clientAuthentication, authMethod) {
     case (.some(let way), _): way.hasPrefix("client_secret")
     case (nil, .some(let method)): method == "client_credentials"

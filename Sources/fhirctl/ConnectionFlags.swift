@@ -93,6 +93,11 @@ struct ConnectionFlags: ParsableArguments {
   var redirectURI: String?
 
   @Option(
+    help: ArgumentHelp("dynamic: the server gives the client id (connection register).", valueName: "way"),
+    completion: .list(["dynamic"]))
+  var registration: String?
+
+  @Option(
     help: ArgumentHelp("S256, or none for a server that refuses PKCE.", valueName: "method"),
     completion: .list(["S256", "none"]))
   var pkce: String?
@@ -213,6 +218,7 @@ extension ConnectionFlags {
     if refresh != RefreshFields() { fields.refresh = refresh }
     fields.redirectURI = redirectURI
     fields.pkce = pkce
+    fields.registration = registration
     fields.signingAlgorithm = signingAlgorithm
     fields.sendsClientID = sendsClientID
     fields.authorizationParameters = try Self.dictionary(

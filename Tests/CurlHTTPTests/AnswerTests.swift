@@ -26,6 +26,12 @@ struct AnswerTests {
     }
   }
 
+  @Test func `R1.05 a header is found whatever the case of its name`() {
+    let reply = HTTPReply(status: 429, headers: [HTTPHeader("retry-AFTER", "7"), HTTPHeader("Retry-After", "9")])
+    for name in ["Retry-After", "retry-after", "RETRY-AFTER"] { #expect(reply.header(name) == "7") }
+    #expect(reply.header("retry") == nil)
+  }
+
   @Test func `a body without end is cut off`() async throws {
     let server = try RawServer.once { connection in
       connection.write("HTTP/1.1 200 OK\r\n\r\n")

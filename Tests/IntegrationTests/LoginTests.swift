@@ -40,6 +40,17 @@ struct LoginTests {
     }
   }
 
+  @Test func `R2.09 S256 is sent also to a server that lists no method`() async throws {
+    try await onStage { stage in
+      try await stage.server.settings(["metadata": ["code_challenge_methods_supported": []]])
+      try await stage.createApp("app")
+      let asked = query(try #require(try await start(stage)["authorization_url"].string))
+      #expect(asked["code_challenge_method"] == "S256")
+      #expect(asked["code_challenge"]?.count == 43)
+      try await stage.logIn("app")
+    }
+  }
+
   @Test func `R5.01 R5.02 a login gives a grant with its launch context`() async throws {
     try await onStage { stage in
       try await stage.server.settings([

@@ -116,6 +116,21 @@ import Testing
     #expect(ids(discovery).contains("issuer-template"))
   }
 
+  @Test func `R5.16 clients that show a certificate get the endpoints for such`() throws {
+    let body = """
+      {"token_endpoint":"https://as/t","revocation_endpoint":"https://as/r",
+      "mtls_endpoint_aliases":{"token_endpoint":"https://mtls.as/t"}}
+      """
+    for (shows, token) in [(true, "https://mtls.as/t"), (false, "https://as/t")] {
+      var discovery = Discovery(
+        base: try FHIRBaseURL("https://h/a/fhir", allowInsecureLoopback: false), allowInsecureLoopback: false,
+        showsCertificate: shows)
+      discovery.replied(status: 200, contentType: "application/json", body: Array(body.utf8))
+      #expect(discovery.result.url(.token) == token)
+      #expect(discovery.result.url(.revocation) == "https://as/r")
+    }
+  }
+
   @Test func `R2.03 relative endpoints are resolved against the base with a warning`() throws {
     for (relative, absolute) in [
       ("auth/token", "https://h/a/fhir/auth/token"), ("/auth/token", "https://h/auth/token"),

@@ -28,6 +28,7 @@ GRANT_DEFAULTS = {
     "metadata": {},  # members of the discovery documents, on top of the others
     "authorize_error": None,  # {"error": …, "error_description": …, "error_uri": …}: the answer to all who log in
     "code_seconds": 60,
+    "registration": None,     # {"token": null or what lets a request in, "answer": {…}}: dynamic registration (RFC 7591)
     "device": None,           # {"interval": 1}: device authorization (RFC 8628); members of its answer, "absent": left out
     "assertion_jwks": None,   # a JWK set: clients without one of their own may sign with these (private_key_jwt)
 }
@@ -239,6 +240,26 @@ class Grants:
             if grant == "urn:ietf:params:oauth:grant-type:device_code" and self.settings["device"]:
                 return *self.device_token(client, settings, form), how
             return *refusal("unsupported_grant_type", f"not {grant!r}"), how
+
+    def register(self, headers: dict, asked: dict):
+        """(status, body) of the registration endpoint. Source: RFC 7591 section 3."""
+        wanted = self.settings["registration"].get("token")
+        if wanted and headers.get("authorization") != f"Bearer {wanted}":
+            return refusal("invalid_token", f"not the initial access token: {headers.get('authorization')}", 401)
+        method = asked.get("token_endpoint_auth_method", "client_secret_basic")
+        if "authorization_code" in asked.get("grant_types", []) and not asked.get("redirect_uris"):
+            return refusal("invalid_redirect_uri", "redirect_uris is missing")
+        client = {"client_id": "dyn-" + secrets.token_hex(8), "redirect_uris": asked.get("redirect_uris")}
+        if method.startswith("client_secret"):
+            client["client_secret"] = "cs-" + secrets.token_urlsafe(24)
+        elif method == "private_key_jwt":
+            client.update(jwks=asked.get("jwks"), methods=["private_key_jwt"], client_secret="unused")
+        else:
+            client["methods"] = ["none"]
+        self.add_client({k: v for k, v in client.items() if v is not None})
+        return 201, {**asked, **{k: v for k, v in client.items() if k in ("client_id", "client_secret") and v != "unused"},
+                     "client_secret_expires_at": 0, "registration_access_token": "rat-" + secrets.token_hex(8),
+                     **self.settings["registration"].get("answer", {})}
 
     def device(self, headers: dict, form: dict, url: str):
         """(status, body, how) of the device authorization endpoint. Source: RFC 8628 section 3.2."""

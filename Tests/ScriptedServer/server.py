@@ -9,7 +9,7 @@ assertions); one thread for each client connection. check.py drives all of it.
 
 The served tree. Any prefix works, each its own tenant: /a/fhir has its token endpoint at /a/token.
     PREFIX/fhir/.well-known/smart-configuration    PREFIX/fhir/metadata    PREFIX/fhir/Patient/1 …
-    PREFIX/authorize (GET, POST; the user is there and says yes)    PREFIX/token    PREFIX/revoke    PREFIX/introspect    PREFIX/device
+    PREFIX/authorize (GET, POST; the user is there and says yes)    PREFIX/token    PREFIX/revoke    PREFIX/introspect    PREFIX/device    PREFIX/register
     /.well-known/oauth-authorization-server
 Control, JSON over HTTP on the control port:
     POST /_control/reset                 POST /_control/settings {…}   (world.py and grants.py have the defaults)
@@ -231,6 +231,10 @@ def served(entry: dict, method: str, url, headers: dict, form: dict, text: str, 
     for name in ("token", "revoke", "introspect", "device"):
         if path.endswith("/" + name):
             return oauth(name, entry, method, base + path, headers, form, overrides)
+    if path.endswith("/register") and WORLD.settings["registration"] is not None and method == "POST":
+        entry["asked"] = json.loads(text)
+        status, body = WORLD.register(headers, entry["asked"])
+        return status, json.dumps(body).encode(), "application/json", {"Cache-Control": "no-store"}
     fhir = path.find("/fhir")
     tenant = base + path[:max(fhir, 0)]
     if path.endswith("/.well-known/smart-configuration"):
@@ -282,6 +286,8 @@ def metadata(at: str) -> dict:
         more["revocation_endpoint"] = at + "/revoke"
     if settings["introspection"]:
         more["introspection_endpoint"] = at + "/introspect"
+    if settings["registration"] is not None:
+        more["registration_endpoint"] = at + "/register"
     if settings["device"] is not None:
         more["device_authorization_endpoint"] = at + "/device"
     if settings["declares_iss"]:

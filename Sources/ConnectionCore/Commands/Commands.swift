@@ -58,6 +58,7 @@ package struct Commands: CommandHandler {
       case .connectionUpdate: return try await encoded(updateConnection(decode(call), call.caller))
       case .connectionDelete: return try await encoded(deleteConnection(decode(call), call.caller))
       case .connectionTest: return try await encoded(testConnection(decode(call), call.caller))
+      case .connectionRegister: return try await encoded(registerClient(decode(call), call.caller))
       case .tokenGet: return try await getToken(decode(call), call.caller)
       case .tokenStatus: return try await encoded(tokenStatus(decode(call), call.caller))
       case .tokenRefresh: return try await encoded(refreshToken(decode(call), call.caller))
@@ -152,10 +153,13 @@ package struct Settings: Sendable, Equatable {
   package var healthInterval: Instant.Span
   /// Where browsers reach the gateway after a login; nil: there is no gateway.
   package var callbackURL: String?
+  /// Where servers fetch the public keys; nil: there is no gateway.
+  package var keySetURL: String?
   package init(
     allowInsecureLoopback: Bool, connectTimeout: Instant.Span, requestTimeout: Instant.Span, responseBytesMax: Int,
-    capabilityLifetime: Instant.Span, healthInterval: Instant.Span, callbackURL: String? = nil
+    capabilityLifetime: Instant.Span, healthInterval: Instant.Span, callbackURL: String? = nil, keySetURL: String? = nil
   ) {
+    self.keySetURL = keySetURL
     self.allowInsecureLoopback = allowInsecureLoopback
     self.connectTimeout = connectTimeout
     self.requestTimeout = requestTimeout

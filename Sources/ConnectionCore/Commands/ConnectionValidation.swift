@@ -129,14 +129,19 @@ package struct ConnectionValidator: Sendable {
       method = draft.fields.clientID == nil ? .none : .clientCredentials
       draft.fields.authMethod = method.rawValue
     }
-    let secretKnown = hasSecret || draft.fields.clientSecret != nil
+    if let text = draft.fields.registration, text != "dynamic" {
+      draft.refuse("registration", Self.oneOf(["dynamic"], not: text))
+    }
+    // The server will give both.
+    let isUnregistered = draft.fields.registration != nil && draft.fields.clientID == nil
+    let secretKnown = isUnregistered || hasSecret || draft.fields.clientSecret != nil
     switch method {
     case .none:
       if draft.fields.clientSecret != nil {
         draft.refuse("client_secret", "is not used with auth_method none")
       }
     case .clientCredentials, .authorizationCode:
-      if draft.fields.clientID == nil {
+      if draft.fields.clientID == nil, !isUnregistered {
         draft.refuse("client_id", "is required for auth_method \(method.rawValue)")
       }
       let fallback: ClientAuthenticationMethod = secretKnown ? .clientSecretBasic : .none
@@ -296,7 +301,7 @@ extension ConnectionFields {
     [
       \.connectionName, \.fhirBaseURL, \.authMethod, \.clientAuthentication, \.clientID, \.clientSecret, \.authURL,
       \.tokenURL, \.issuer, \.revocationURL, \.introspectionURL, \.scope, \.aud, \.basicEncoding, \.redirectURI, \.pkce,
-      \.signingAlgorithm, \.caFile, \.clientCertificateFile, \.proxy, \.fhirVersion, \.additionalNotes,
+      \.signingAlgorithm, \.registration, \.caFile, \.clientCertificateFile, \.proxy, \.fhirVersion, \.additionalNotes,
     ]
   }
 

@@ -130,7 +130,7 @@ extension Commands {
   /// Records of the table `keys` that are read at a time.
   private static var keyPage: Int { 200 }
 
-  private func summaries(of found: Directory.Found) throws(ControlError) -> [KeySummary] {
+  func summaries(of found: Directory.Found) throws(ControlError) -> [KeySummary] {
     let now = clock.wall()
     return try read { () throws(LedgerError) in try ledger.clientKeys(of: found.id) }.compactMap { key in
       ClientKeyPlan.state(of: key.record, at: now).published.map { key.record.summary(named: found.name, state: $0) }

@@ -18,6 +18,11 @@ extension Commands {
         "\(found.name.debugDescription) has no logins: its auth_method is \(record.fields.authMethod ?? "none")",
         hint: "fhirctl connection update '\(found.name)' --auth-method authorization_code")
     }
+    guard record.fields.clientID != nil else {
+      throw ControlError(
+        .invalidClient, "\(found.name.debugDescription) is not registered at its server yet",
+        hint: "fhirctl connection register '\(found.name)'")
+    }
     let scope = try loginScope(parameters, record)
     switch parameters.flow ?? "code" {
     case "code": break

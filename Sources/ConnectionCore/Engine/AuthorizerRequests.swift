@@ -61,6 +61,11 @@ extension Authorizer {
     _ id: ConnectionID?, _ connection: ConnectionRecord, _ secret: SharedSecret?, _ endpoint: EndpointURL,
     _ found: DiscoveryRecord?
   ) throws(ControlError) -> Credentials {
+    guard connection.fields.clientID != nil || connection.fields.registration == nil else {
+      throw ControlError(
+        .invalidClient, "\(connection.name.debugDescription) is not registered at its server yet",
+        hint: "fhirctl connection register '\(connection.name)'")
+    }
     var credentials = Credentials()
     credentials.authentication = Self.authentication(of: connection.fields)
     if credentials.authentication == .assertion {

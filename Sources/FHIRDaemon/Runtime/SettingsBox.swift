@@ -21,7 +21,8 @@ extension DaemonConfiguration {
     Settings(
       allowInsecureLoopback: allowInsecureLoopback, connectTimeout: connectTimeout, requestTimeout: requestTimeout,
       responseBytesMax: responseBytesMax, capabilityLifetime: capabilityTTL, healthInterval: healthInterval,
-      callbackURL: publicURL.map { $0.appending("fhir-connections/callback") })
+      callbackURL: publicURL.map { $0.appending("fhir-connections/callback") },
+      keySetURL: publicURL.map { $0.appending(".well-known/jwks.json") })
   }
 
   var engineOptions: Engine.Options {
