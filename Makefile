@@ -8,7 +8,7 @@ BINARIES ?= .build/dist
 # SwiftPM resolves what the lock of another build holds; one build at a time.
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help build release demo run test test-swift test-gateway test-systemd check install uninstall clean deps
+.PHONY: help build release demo run test test-swift test-gateway test-systemd fuzz check install uninstall clean deps
 
 help:
 	@echo "make demo       build, then show the whole path on this machine: server, connection, token, refresh; cleans up"
@@ -16,6 +16,7 @@ help:
 	@echo "make build      build the programs (debug)"
 	@echo "make release    build them optimized, self-contained and stripped, into .build/dist"
 	@echo "make test       all tests; those in a real systemd too when run by root"
+	@echo "make fuzz       fuzz every parser of foreign bytes, FHIRD_FUZZ_SECONDS (60) each; needs no root"
 	@echo "make check      format, warnings, import directions, shell scripts, units"
 	@echo "make install    (sudo) programs, units, user, directories, master key; PREFIX=$(PREFIX), DESTDIR"
 	@echo "make uninstall  (sudo) take them away again; leaves the state, the key and /etc/fhird"
@@ -49,6 +50,9 @@ test-gateway: deps
 test-systemd: deps
 	swift build
 	Tests/Systemd/run $(if $(filter command% environment%,$(origin BINARIES)),$(BINARIES),.build/debug)
+
+fuzz: deps
+	scripts/fuzz
 
 check: deps
 	scripts/deps check

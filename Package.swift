@@ -118,6 +118,13 @@ let package = Package(
     tests("SystemdHost", ["CSystemd", "ConnectionCore", "SMARTProtocol", "FHIRControl"]),
     tests("DispatchSupport"),
     tests("FHIRDaemon", ["ConnectionCore", "SMARTProtocol", "FHIRControl", "DispatchSupport"]),
+    // The properties that Tests/Fuzz fuzzes, on its seeds.
+    .testTarget(
+      name: "FuzzTests",
+      dependencies: [
+        "FHIRControl", "SMARTProtocol", "FHIRSchema", "ConnectionCore", "CurlHTTP", "JWTSigner", "FHIRClient",
+        "FHIRDaemon", "SystemdHost",
+      ], swiftSettings: strict),
     .target(name: "FakeDaemon", path: "Tests/FakeDaemon", swiftSettings: strict),
     .testTarget(
       name: "FHIRClientTests", dependencies: ["FHIRClient", "FHIRControl", "FakeDaemon"], swiftSettings: strict),

@@ -43,7 +43,10 @@ struct Answer {
     guard headers.count < Self.headersMax else { return refuse("more than \(Self.headersMax) headers") }
     if let first = text.utf8.first, first == 0x20 || first == 0x09 {
       // RFC 9112 section 5.2: a folded line goes on with the one before.
-      if let last = headers.indices.last { headers[last].value += " " + Self.trimmed(text[...]) }
+      let more = Self.trimmed(text[...])
+      if let last = headers.indices.last, !more.isEmpty {
+        headers[last].value += (headers[last].value.isEmpty ? "" : " ") + more
+      }
       return true
     }
     guard let colon = text.utf8.firstIndex(of: UInt8(ascii: ":")) else { return true }

@@ -17,7 +17,7 @@ public struct Timestamp: Sendable, Hashable, Comparable, Codable, CustomStringCo
   /// Writes the twenty bytes of `description` without allocating.
   /// - Parameter target: at least `textBytes` long.
   public func write(into target: UnsafeMutableRawBufferPointer) {
-    let seconds = milliseconds >= 0 ? milliseconds / 1000 : (milliseconds - 999) / 1000
+    let seconds = milliseconds / 1000 - (milliseconds % 1000 < 0 ? 1 : 0)
     let days = seconds >= 0 ? seconds / 86400 : (seconds - 86399) / 86400
     let second = Int(seconds - days * 86400)
     // Civil date from a day count: Howard Hinnant, "chrono-compatible low-level date algorithms".
@@ -94,7 +94,7 @@ public struct Timestamp: Sendable, Hashable, Comparable, Codable, CustomStringCo
     }
     guard at == b.count else { return nil }
     let y = month <= 2 ? year - 1 : year
-    let era = y / 400
+    let era = (y >= 0 ? y : y - 399) / 400
     let yearOfEra = y - era * 400
     let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
     let days = era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468

@@ -49,7 +49,8 @@ struct DiscoveryDocumentReader: Sendable {
       let document = try JSONDocument(body, limits: .small)
       root = document.root
       if !document.topLevelDuplicates.isEmpty {
-        note("\(name)-duplicates", "\(document.topLevelDuplicates.sorted().joined(separator: ", ")) stands there twice")
+        let names = document.topLevelDuplicates.sorted().joined(separator: ", ")
+        note("\(name)-duplicates", "\(Words.clean(names, max: 200)) stands there twice")
       }
     } catch {
       note("\(name)-unusable", "\(asked.url) \(BodyKind(body).answered ?? error.sentence)")

@@ -98,7 +98,8 @@ package struct ScopeSet: Sendable, Hashable, CustomStringConvertible {
     }
     if !suffix.isEmpty, suffix.allSatisfy({ letter in ScopeAccess.letters.contains { $0.letter == letter } }) {
       if access.letters != suffix {
-        return "\(shown): the letters must stand once each in the order cruds: write \(bare[...dot])\(access.letters)"
+        return
+          "\(shown): the letters must stand once each in the order cruds: write \(Words.clean(bare[...dot], max: 100))\(access.letters)"
       }
       return scope.contains("?")
         ? "\(shown): parameters after the ? must be name=value, joined by &"

@@ -213,7 +213,7 @@ import Testing
 
   @Test(arguments: [
     ("export FHIRD_SOCKET=/a", 1), ("\n\nFHIRD_SOCKET", 3), ("A=1\nFHIRD_SOCKET=\"/a\nB=2", 2), ("1A=x", 1), ("=x", 1),
-    ("A='x", 1),
+    ("A='x", 1), ("A=a\u{0}", 1), ("\nA=\"a\u{0}\"", 2), ("A='\u{0}'\nB=1", 1), ("A=\\\u{0}", 1),
   ])
   func `a line that is no assignment is refused by its number`(file: String, line: Int) {
     let found = problems(file: file)

@@ -1,3 +1,4 @@
+/// The answer of a device authorization endpoint: what RFC 8628 says, what servers leave out, and what is none.
 import Testing
 
 @testable import SMARTProtocol

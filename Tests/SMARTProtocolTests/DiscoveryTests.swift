@@ -35,6 +35,18 @@ import Testing
     )
   }
 
+  @Test func `a member's name that stands twice is told in one short line`() throws {
+    for name in ["\u{1b}[2Jx\u{85}", String(repeating: "x", count: 10_000)] {
+      var discovery = try start()
+      let body = "{\"\(name.contains("x\u{85}") ? "\\u001b[2Jx\u{85}" : name)\":1,"
+      discovery.replied(
+        status: 200, contentType: "application/json", body: Array((body + body.dropFirst() + "\"a\":1}").utf8))
+      let told = try #require(discovery.result.findings.first { $0.id == "smart-configuration-duplicates" })
+      #expect(told.sentence.count < 300)
+      #expect(told.sentence.unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F...0x9F).contains($0.value) })
+    }
+  }
+
   @Test func `what is needed and known ends discovery at once`() throws {
     var discovery = try start()
     discovery.replied(

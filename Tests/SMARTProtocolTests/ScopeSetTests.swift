@@ -34,6 +34,11 @@ import Testing
         == ["system/Patient.dus: the letters must stand once each in the order cruds: write system/Patient.uds"])
   }
 
+  @Test func `a scope's control characters do not come back in what is said of it`() {
+    let told = ScopeSet.problems(in: "system/P\u{85}\u{202E}.sr").joined()
+    #expect(!told.isEmpty && !told.unicodeScalars.contains("\u{85}") && !told.unicodeScalars.contains("\u{202E}"))
+  }
+
   @Test func `scopes of other grammars are nobody's business but the server's`() {
     for text in [
       "openid fhirUser launch/patient offline_access", "api://x/.default", "https://h/user_impersonation", "",

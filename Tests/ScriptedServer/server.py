@@ -112,9 +112,8 @@ class Exchange:
         # Who the client is stands in the body, so a rule that drops before reading it goes by method and path alone.
         rule = WORLD.take_rule(method, url.path, None)
         body = b"" if rule else self.read_body(headers)
-        form, text = {}, ""
+        form, text = {}, body.decode("utf-8", "replace")
         if "application/x-www-form-urlencoded" in headers.get("content-type", ""):
-            text = body.decode("utf-8", "replace")
             form = dict(urllib.parse.parse_qsl(text, keep_blank_values=True))
         client_id = client_of(headers, form)
         WORLD.note_request(url.path, form)

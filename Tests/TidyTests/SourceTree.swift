@@ -93,6 +93,9 @@ enum SourceTree {
       let names = (try? FileManager.default.contentsOfDirectory(atPath: root.path + "/" + directory)) ?? []
       for name in names.sorted() where !foreign.contains(name) && !name.hasPrefix(".build") {
         let path = directory.isEmpty ? name : "\(directory)/\(name)"
+        // What a link leads to is looked at where it lies.
+        let attributes = try? FileManager.default.attributesOfItem(atPath: root.path + "/" + path)
+        if attributes?[.type] as? FileAttributeType == .typeSymbolicLink { continue }
         var isDirectory: ObjCBool = false
         guard FileManager.default.fileExists(atPath: root.path + "/" + path, isDirectory: &isDirectory) else {
           continue

@@ -90,7 +90,7 @@ package struct Directory: HotPathDirectory {
     let seen =
       "uid \(caller.uid)\(identity.user.map { " (\($0))" } ?? ""), groups \(identity.groups.joined(separator: ","))"
       + ", unit \(caller.unit ?? "none"), pid \(caller.pid)"
-    var command = "fhirctl access grant \(Self.principal(caller, identity)) --method \(method.rawValue)"
+    var command = "fhirctl access grant \(Self.quoted(Self.principal(caller, identity))) --method \(method.rawValue)"
     if let connection { command += " --connection \(Self.quoted(connection))" }
     return ControlError(
       .accessDenied, "\(method.rawValue) is not allowed for uid \(caller.uid)", detail: "the caller is \(seen)",
@@ -105,14 +105,19 @@ package struct Directory: HotPathDirectory {
     return identity.user.map { "user:\($0)" } ?? "uid:\(caller.uid)"
   }
 
-  private static func quoted(_ text: String) -> String {
+  /// One word for a shell, whatever is in it.
+  static func quoted(_ text: String) -> String {
     let plain = text.utf8.allSatisfy { byte in
       switch byte {
       case 45, 46, 47, 48...58, 64...90, 95, 97...122: true
       default: false
       }
     }
-    return plain && !text.isEmpty ? text : "'" + text.replacing("'", with: "'\\''") + "'"
+    guard !plain || text.isEmpty else { return text }
+    // Bytes, not characters: a quote and a combining mark after it are one character, and still a quote to the shell.
+    let quote = UInt8(ascii: "'")
+    let inner = text.utf8.flatMap { $0 == quote ? Array("'\\''".utf8) : [$0] }
+    return String(decoding: [quote] + inner + [quote], as: UTF8.self)
   }
 
   package func identity(of caller: Caller) -> CallerIdentity {

@@ -68,10 +68,10 @@ extension ClientKeyRecord {
       }
       publicJWK[String(line[..<equals])] = String(line[line.index(after: equals)...])
     }
-    createdAt = Timestamp(milliseconds: try fields.required(fields.signed(Tag.createdAt), "createdAt"))
-    signsFrom = Timestamp(milliseconds: try fields.required(fields.signed(Tag.signsFrom), "signsFrom"))
-    signsUntil = fields.signed(Tag.signsUntil).map { Timestamp(milliseconds: $0) }
-    publishedUntil = fields.signed(Tag.publishedUntil).map { Timestamp(milliseconds: $0) }
+    createdAt = Timestamp(milliseconds: try fields.required(fields.milliseconds(Tag.createdAt), "createdAt"))
+    signsFrom = Timestamp(milliseconds: try fields.required(fields.milliseconds(Tag.signsFrom), "signsFrom"))
+    signsUntil = fields.milliseconds(Tag.signsUntil).map { Timestamp(milliseconds: $0) }
+    publishedUntil = fields.milliseconds(Tag.publishedUntil).map { Timestamp(milliseconds: $0) }
   }
 
   /// Where the private half lies in an opened record.

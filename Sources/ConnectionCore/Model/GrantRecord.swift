@@ -151,25 +151,25 @@ extension GrantRecord {
     standing = try fields.required(fields.bytes(Tag.standing)?.first.flatMap { .init(code: $0) }, "standing")
     obtainedAt = Moment(fields.bytes(Tag.obtainedAt))
     expiresAt = Moment(fields.bytes(Tag.expiresAt))
-    lifetime = Instant.Span(milliseconds: fields.signed(Tag.lifetime) ?? 0)
-    failures = Int(fields.word(Tag.failures) ?? 0)
+    lifetime = Instant.Span(milliseconds: fields.milliseconds(Tag.lifetime) ?? 0)
+    failures = fields.count(Tag.failures)
     renewal = try fields.required(Renewal(rawValue: fields.bytes(Tag.renewal)?.first ?? 0), "renewal")
     rotation = RefreshTokenFacts.Rotation(rawValue: fields.bytes(Tag.rotation)?.first ?? 0) ?? .unknown
-    lostReplies = Int(fields.word(Tag.lostReplies) ?? 0)
+    lostReplies = fields.count(Tag.lostReplies)
     lostAt = Moment(fields.bytes(Tag.lostAt))
     requestedScope = fields.text(Tag.requestedScope)
     context = fields.bytes(Tag.context) ?? []
     sendsScope = fields.bytes(Tag.sendsScope) == [1]
     scopeWasFlipped = fields.bytes(Tag.scopeWasFlipped) == [1]
     identity = fields.text(Tag.identity)
-    authorizedAt = fields.signed(Tag.authorizedAt).map { Timestamp(milliseconds: $0) }
+    authorizedAt = fields.milliseconds(Tag.authorizedAt).map { Timestamp(milliseconds: $0) }
     nextAttemptAt = Moment(fields.bytes(Tag.nextAttemptAt))
     scope = fields.text(Tag.scope)
-    missingScope = fields.text(Tag.missingScope)?.split(separator: " ").map(String.init) ?? []
+    missingScope = fields.text(Tag.missingScope).map { ScopeSet($0).scopes } ?? []
     if let code = fields.text(Tag.errorCode).flatMap(ErrorCode.init(rawValue:)) {
       lastError = LastError(
         code: code, message: fields.text(Tag.errorMessage) ?? "",
-        at: Timestamp(milliseconds: fields.signed(Tag.errorAt) ?? 0), attempts: Int(fields.word(Tag.errorAttempts) ?? 0)
+        at: Timestamp(milliseconds: fields.milliseconds(Tag.errorAt) ?? 0), attempts: fields.count(Tag.errorAttempts)
       )
     }
   }

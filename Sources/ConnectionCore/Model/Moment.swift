@@ -33,9 +33,10 @@ package struct Moment: Sendable, Equatable {
     func word(_ at: Int) -> UInt64 {
       bytes[at..<at + 8].reversed().reduce(0) { $0 << 8 | UInt64($1) }
     }
+    let (instant, wall) = (Int64(bitPattern: word(0)), Int64(bitPattern: word(16)))
+    guard RecordReader.isTime(instant), RecordReader.isTime(wall) else { return nil }
     self.init(
-      instant: Instant(milliseconds: Int64(bitPattern: word(0))), bootID: word(8),
-      wall: Timestamp(milliseconds: Int64(bitPattern: word(16))))
+      instant: Instant(milliseconds: instant), bootID: word(8), wall: Timestamp(milliseconds: wall))
   }
 }
 

@@ -57,7 +57,14 @@ package struct RecordReader {
     guard let range = fields[tag], range.count == 8 else { return nil }
     return UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: range.lowerBound, as: UInt64.self))
   }
-  package func signed(_ tag: UInt8) -> Int64? { word(tag).map { Int64(bitPattern: $0) } }
+  /// Milliseconds; nil also for what no clock says.
+  package func milliseconds(_ tag: UInt8) -> Int64? {
+    word(tag).flatMap { Self.isTime(Int64(bitPattern: $0)) ? Int64(bitPattern: $0) : nil }
+  }
+  package func count(_ tag: UInt8) -> Int { Int(clamping: word(tag) ?? 0) }
+
+  /// Milliseconds within some 280,000 years of zero: sums of a few such times do not overflow.
+  package static func isTime(_ milliseconds: Int64) -> Bool { milliseconds.magnitude <= 1 << 53 }
 
   package func required<T>(_ value: T?, _ name: String) throws(RecordMalformed) -> T {
     guard let value else { throw RecordMalformed("the field \(name) is missing") }

@@ -26,12 +26,13 @@ package struct ServedToken: Sendable {
     self.lifetime = lifetime
   }
 
-  /// Reads the header of an opened record; nil when it is too short.
+  /// Reads the header of an opened record; nil when it is too short, or has a time that no clock says.
   package init?(_ plaintext: UnsafeRawBufferPointer) {
     guard plaintext.count > Self.headerBytes else { return nil }
     func word(_ offset: Int) -> Int64 {
       Int64(littleEndian: plaintext.loadUnaligned(fromByteOffset: offset, as: Int64.self))
     }
+    guard [0, 16, 24, 32].allSatisfy({ RecordReader.isTime(word($0)) }) else { return nil }
     self.init(
       expiresAt: Instant(milliseconds: word(0)), bootID: UInt64(bitPattern: word(8)),
       expiresAtWall: Timestamp(milliseconds: word(16)), obtainedAtWall: Timestamp(milliseconds: word(24)),

@@ -117,13 +117,13 @@ struct EnvironmentFile {
           if next != 0x0A { value.append(next) }
           advance()
           kept = value.count
-        case 0: throw Problem(line: line, sentence: "the value has a zero byte")
         default:
           value.append(byte)
           at += 1
           if byte != 0x20, byte != 0x09, byte != 0x0D { kept = value.count }
         }
       }
+      guard !value.contains(0) else { throw Problem(line: line, sentence: "the value has a zero byte") }
       if byte != nil { advance() }
       return String(decoding: value.prefix(kept), as: UTF8.self)
     }

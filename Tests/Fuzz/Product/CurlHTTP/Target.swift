@@ -1,0 +1,1 @@
+../../../../Sources/CurlHTTP/Target.swift

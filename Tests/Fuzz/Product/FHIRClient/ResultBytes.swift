@@ -1,0 +1,1 @@
+../../../../Sources/FHIRClient/ResultBytes.swift

@@ -1,0 +1,1 @@
+../../../../Sources/FHIRDaemon/Control/ByteBuffer.swift

@@ -1,0 +1,1 @@
+../../../../Sources/FHIRDaemon/Configuration/ConfigurationValue.swift

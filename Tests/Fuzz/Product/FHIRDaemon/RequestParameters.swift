@@ -1,0 +1,1 @@
+../../../../Sources/FHIRDaemon/Control/RequestParameters.swift

@@ -1,0 +1,1 @@
+../../../../Sources/SystemdHost/LogText.swift
