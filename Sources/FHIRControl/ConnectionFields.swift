@@ -20,6 +20,8 @@ public struct ConnectionFields: ControlParameters, Hashable {
   public var revocationURL: String?
   public var introspectionURL: String?
   public var scope: String?
+  /// `auto`: in the spelling, v1 or v2, that the server names alone (the default); `as_written`.
+  public var scopeVersion: String?
   public var aud: String?
   /// How `client_secret_basic` encodes id and secret: `rfc6749` (form-urlencoded first) or `raw`.
   public var basicEncoding: String?
@@ -65,6 +67,7 @@ public struct ConnectionFields: ControlParameters, Hashable {
     case tokenURL = "token_url"
     case revocationURL = "revocation_url"
     case introspectionURL = "introspection_url"
+    case scopeVersion = "scope_version"
     case basicEncoding = "basic_encoding"
     case redirectURI = "redirect_uri"
     case pkce

@@ -79,6 +79,8 @@ package struct DiscoveredConfiguration: Codable, Sendable, Hashable {
   package var grantTypes: [String]?
   package var authMethods: [String]?
   package var signingAlgorithms: [String]?
+  /// `ETag` of the smart-configuration, where it is one.
+  package var entityTag: String?
   /// Endpoints are those for clients that show a certificate, where the server has such.
   package var forCertificates = false
   package var pkceMethods: [String]?

@@ -60,10 +60,11 @@ package struct Discovery: Sendable {
   }
 
   /// The answer to `next` came.
-  package mutating func replied(status: Int, contentType: String?, body: [UInt8]) {
+  package mutating func replied(status: Int, contentType: String?, entityTag: String? = nil, body: [UInt8]) {
     guard let asked = next else { return }  // a late reply; discovery is over
     switch stage {
     case .smartConfiguration, .wellKnown:
+      if case .smartConfiguration = stage { document.keep(entityTag: entityTag) }
       document.readMetadata(asked, status: status, contentType: contentType, body: body)
     case .metadata:
       let outcome = document.readCapabilities(asked, status: status, body: body)

@@ -36,6 +36,17 @@ struct DiscoveryDocumentReader: Sendable {
     if !configuration.findings.contains(finding) { configuration.findings.append(finding) }
   }
 
+  /// Longest tag that is kept, in bytes.
+  static let entityTagBytesMax = 512
+
+  /// Source: RFC 9110 section 8.8.3.
+  mutating func keep(entityTag: String?) {
+    guard let tag = entityTag, tag.hasPrefix("\"") || tag.hasPrefix("W/\""), tag.hasSuffix("\""),
+      tag.utf8.count <= Self.entityTagBytesMax, tag.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
+    else { return }
+    configuration.entityTag = tag
+  }
+
   // MARK: SMART, OAuth and OpenID metadata
 
   mutating func readMetadata(_ asked: DiscoveryRequest, status: Int, contentType: String?, body: [UInt8]) {

@@ -93,6 +93,11 @@ struct ConnectionFlags: ParsableArguments {
   var redirectURI: String?
 
   @Option(
+    help: ArgumentHelp("auto (v1 or v2, where the server names one alone) or as_written.", valueName: "way"),
+    completion: .list(["auto", "as_written"]))
+  var scopeVersion: String?
+
+  @Option(
     help: ArgumentHelp("dynamic: the server gives the client id (connection register).", valueName: "way"),
     completion: .list(["dynamic"]))
   var registration: String?
@@ -219,6 +224,7 @@ extension ConnectionFlags {
     fields.redirectURI = redirectURI
     fields.pkce = pkce
     fields.registration = registration
+    fields.scopeVersion = scopeVersion
     fields.signingAlgorithm = signingAlgorithm
     fields.sendsClientID = sendsClientID
     fields.authorizationParameters = try Self.dictionary(

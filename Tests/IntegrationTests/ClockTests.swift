@@ -55,6 +55,18 @@ struct ClockTests {
     }
   }
 
+  @Test func `R2.11 what was discovered a day ago is asked for by its tag, and kept when it is the same`() async throws
+  {
+    try await onShiftableStage { stage, shim in
+      try await stage.create("c")
+      _ = try await stage.token("c")
+      try shim.set(jump: 0, suspend: 90_000)
+      _ = try await stage.token("c")
+      let asked = try await stage.server.log().filter { $0["path"].string?.contains("/.well-known/") == true }
+      #expect(asked.map { $0["status"] } == [200, 304], "\(asked.map(\.text))")
+    }
+  }
+
   @Test(arguments: [86400, -86400])
   func `a jump while the daemon is down does not serve what has expired`(jump: Int) async throws {
     try await onShiftableStage { stage, shim in

@@ -48,6 +48,34 @@ struct TokenTests {
     }
   }
 
+  @Test func `R3.03 a server that knows v1 alone is asked in v1, unless the operator says otherwise`() async throws {
+    try await onStage { stage in
+      try await stage.server.settings(["metadata": ["capabilities": ["permission-v1"]]])
+      for (name, way, scope) in [("auto", "auto", "system/*.read"), ("plain", "as_written", "system/*.rs")] {
+        try await stage.create(name, ["scope_version": .string(way)])
+        _ = try await stage.token(name)
+        #expect(try await stage.server.log(path: "/token").last?["form"]["scope"].string == scope)
+        #expect(try await stage.status(name)["state"] == "active", "the same access in other words")
+      }
+    }
+  }
+
+  @Test func `R2.11 a token endpoint that has moved is looked for, and found`() async throws {
+    try await onStage { stage in
+      try await stage.create("c")
+      _ = try await stage.token("c")
+      try await stage.server.rule(["path": "/token", "status": 404, "body": "<html>gone</html>"])
+      try await stage.server.settings(["metadata": ["token_endpoint": .string(stage.server.origin + "/moved/token")]])
+      _ = try await eventually("the floor between refreshes has passed", within: 20, every: 0.3) { () -> Bool? in
+        let answer = try await stage.control.call("token.refresh", ["connection": "c"])
+        #expect(answer.succeeded || code(answer) == .throttled, "\(answer)")
+        return answer.succeeded ? true : nil
+      }
+      #expect(try await stage.server.count(path: "/token") == 2, "asked once in the old place")
+      #expect(try await stage.server.count(path: "/moved/token") == 1)
+    }
+  }
+
   @Test func `client_secret_post carries both in the body and nothing in the header`() async throws {
     try await onStage { stage in
       try await stage.server.register(client: Self.oddID, secret: Self.oddSecret, ["methods": ["post"]])

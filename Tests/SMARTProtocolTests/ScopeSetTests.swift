@@ -28,6 +28,20 @@ import Testing
     #expect(problems.first?.hasPrefix(text) == true)
   }
 
+  @Test func `R3.03 scopes are written in the spelling that the server names alone`() {
+    let mixed = "openid launch/patient patient/Patient.read patient/*.rs system/*.* user/Observation.cud patient/A.r"
+    #expect(
+      ScopeVersion(capabilities: ["permission-v2", "sso-openid-connect"])?.spelling(mixed)
+        == "openid launch/patient patient/Patient.rs patient/*.rs system/*.cruds user/Observation.cud patient/A.r")
+    #expect(
+      ScopeVersion(capabilities: ["permission-v1"])?.spelling(mixed)
+        == "openid launch/patient patient/Patient.read patient/*.read system/*.* user/Observation.write patient/A.r")
+    let narrow = "patient/Observation.rs?category=http://x|y"
+    #expect(ScopeVersion.v1.spelling(narrow) == narrow)
+    #expect(ScopeVersion(capabilities: ["permission-v1", "permission-v2"]) == nil)
+    #expect(ScopeVersion(capabilities: []) == nil)
+  }
+
   @Test func `R3.01 letters in a wrong order are told in the right one`() {
     #expect(
       ScopeSet.problems(in: "system/Patient.dus")

@@ -87,7 +87,8 @@ import Testing
       "--no-health", "--fhir-version", "4.0.1", "--redirect-uri", "http://127.0.0.1:8765/cb", "--pkce", "none",
       "--signing-algorithm", "RS384", "--sends-client-id", "--authorization-parameter", "prompt=login",
       "--refresh-replay", "never", "--refresh-replay-within-seconds", "20", "--refresh-keep-alive-seconds", "7200",
-      "--registration", "dynamic", "--client-certificate-file", "/c.pem", "--label", "ward=7", "--additional-notes",
+      "--registration", "dynamic", "--scope-version", "as_written", "--client-certificate-file", "/c.pem", "--label",
+      "ward=7", "--additional-notes",
       "-- call Ann",
       "--client-secret-stdin", input: "s3cret\n")
     #expect(run.status == 0, "\(run.errors)")
@@ -106,7 +107,8 @@ import Testing
         #"{"keep_alive_seconds":7200,"margin_seconds":60,"min_interval_seconds":30.5,"mode":"on_demand","replay":"never","replay_within_seconds":20}"#,
       "health": #"{"enabled":false,"interval_seconds":20}"#, "fhir_version": #""4.0.1""#, "labels": #"{"ward":"7"}"#,
       "redirect_uri": #""http://127.0.0.1:8765/cb""#, "pkce": #""none""#, "signing_algorithm": #""RS384""#,
-      "registration": #""dynamic""#, "client_certificate_file": #""/c.pem""#, "sends_client_id": "true",
+      "registration": #""dynamic""#, "scope_version": #""as_written""#, "client_certificate_file": #""/c.pem""#,
+      "sends_client_id": "true",
       "authorization_parameters": #"{"prompt":"login"}"#,
       "additional_notes": #""-- call Ann""#,
     ]

@@ -159,6 +159,9 @@ package struct ConnectionValidator: Sendable {
       }
     }
     checkLogin(&draft, method)
+    if let text = draft.fields.scopeVersion, !["auto", "as_written"].contains(text) {
+      draft.refuse("scope_version", Self.oneOf(["auto", "as_written"], not: text))
+    }
     for problem in ScopeSet.problems(in: draft.fields.scope ?? "") { draft.refuse("scope", problem) }
     for problem in TokenRequest.problems(in: draft.fields.extraParameters ?? [:]) {
       draft.refuse(problem.field, problem.sentence)
@@ -301,7 +304,8 @@ extension ConnectionFields {
     [
       \.connectionName, \.fhirBaseURL, \.authMethod, \.clientAuthentication, \.clientID, \.clientSecret, \.authURL,
       \.tokenURL, \.issuer, \.revocationURL, \.introspectionURL, \.scope, \.aud, \.basicEncoding, \.redirectURI, \.pkce,
-      \.signingAlgorithm, \.registration, \.caFile, \.clientCertificateFile, \.proxy, \.fhirVersion, \.additionalNotes,
+      \.signingAlgorithm, \.scopeVersion, \.registration, \.caFile, \.clientCertificateFile, \.proxy, \.fhirVersion,
+      \.additionalNotes,
     ]
   }
 
@@ -337,7 +341,7 @@ extension ConnectionFields {
       return deciding.contains { self[keyPath: $0] != other[keyPath: $0] }
     }
     let deciding: [KeyPath<ConnectionFields, String?>] = [
-      \.fhirBaseURL, \.authMethod, \.clientID, \.tokenURL, \.issuer, \.scope, \.aud,
+      \.fhirBaseURL, \.authMethod, \.clientID, \.tokenURL, \.issuer, \.scope, \.scopeVersion, \.aud,
     ]
     return deciding.contains { self[keyPath: $0] != other[keyPath: $0] } || extraParameters != other.extraParameters
   }

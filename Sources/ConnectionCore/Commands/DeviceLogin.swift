@@ -9,11 +9,12 @@ extension Commands {
   /// The longest pause between two questions to a server in trouble.
   static var devicePauseMax: Instant.Span { .seconds(60) }
 
-  func startDeviceLogin(_ found: Directory.Found, subject: String, scope: String, _ caller: Caller)
+  func startDeviceLogin(_ found: Directory.Found, subject: String, scope wanted: String, _ caller: Caller)
     async throws(ControlError) -> AuthorizationStart
   {
     let record = found.connection.record
     let server = try await loginServer(found, needsAuthorization: false)
+    let scope = record.fields.spelledScope(wanted, for: server.capabilities)
     let device = try await authorizer.beginDevice(found.id, record, scope: scope)
     let now = clock.wall()
     let state = Base64URL.encode(entropy.bytes(32))

@@ -23,15 +23,16 @@ extension Commands {
         .invalidClient, "\(found.name.debugDescription) is not registered at its server yet",
         hint: "fhirctl connection register '\(found.name)'")
     }
-    let scope = try loginScope(parameters, record)
+    let wanted = try loginScope(parameters, record)
     switch parameters.flow ?? "code" {
     case "code": break
-    case "device": return try await startDeviceLogin(found, subject: subject, scope: scope, caller)
+    case "device": return try await startDeviceLogin(found, subject: subject, scope: wanted, caller)
     case let other:
       throw ControlError.validation([FieldError("flow", "is \(other.debugDescription); allowed are code, device")])
     }
     let redirectURI = try loginRedirect(parameters, record)
     let server = try await loginServer(found)
+    let scope = record.fields.spelledScope(wanted, for: server.capabilities)
     var verifier = PKCE.verifier(random: entropy.bytes(PKCE.randomBytes))
     defer { verifier.wipe() }
     let usesPKCE = record.fields.pkce != "none"
@@ -156,8 +157,8 @@ extension Commands {
     var token: String
     var issuer: String?
     var issuerRequired: Bool
-    /// `authorize-post`
-    var takesForms: Bool
+    var capabilities: [String]
+    var takesForms: Bool { capabilities.contains("authorize-post") }
   }
 
   /// Where the browser goes and where the code will go, settled before the browser leaves (R4.14).
@@ -183,7 +184,7 @@ extension Commands {
     return LoginServer(
       authorization: authorization, token: token.text, issuer: record.fields.issuer ?? known.issuer,
       issuerRequired: known.answersWithIssuer ?? false,
-      takesForms: known.capabilities?.contains("authorize-post") ?? false)
+      capabilities: known.capabilities ?? [])
   }
 
   // MARK: status and cancel

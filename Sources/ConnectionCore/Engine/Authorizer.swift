@@ -37,8 +37,21 @@ package struct Authorizer: TokenSource {
     case .success(let (endpoint, discovery)):
       var attempt = await send(ask, to: endpoint, discovery)
       attempt.discovery = discovery
+      guard attempt.endpointIsGone, discovery == nil, ask.connection.fields.tokenURL == nil else { return attempt }
+      return await afterMove(ask, from: endpoint, attempt)
+    }
+  }
+
+  /// R2.11: a token endpoint that is no longer there may have another place by now. Nobody has judged the grant yet, so
+  /// it may be sent to that place.
+  private func afterMove(_ ask: TokenAsk, from endpoint: EndpointURL, _ attempt: TokenAttempt) async -> TokenAttempt {
+    guard case .success(let (now, discovery)) = await discoveredEndpoint(ask.id, ask.connection, again: true) else {
       return attempt
     }
+    var attempt = attempt
+    if now != endpoint { attempt = await send(ask, to: now, discovery) }
+    attempt.discovery = discovery
+    return attempt
   }
 
   // MARK: the endpoint
@@ -66,8 +79,7 @@ package struct Authorizer: TokenSource {
 
   /// What discovery found not too long ago for this base URL.
   func freshDiscovery(_ id: ConnectionID, _ connection: ConnectionRecord) -> DiscoveryRecord? {
-    guard let stored = (try? ledger.discovery(id)) ?? nil, stored.fhirBaseURL == connection.baseURL,
-      (stored.forCertificates ?? false) == (connection.fields.clientCertificateFile != nil),
+    guard let stored = (try? ledger.discovery(id)) ?? nil, stored.fits(connection),
       clock.wall().milliseconds - stored.discoveredAt.milliseconds
         < exchange.settings.current.capabilityLifetime.milliseconds
     else { return nil }
@@ -84,6 +96,18 @@ package struct Authorizer: TokenSource {
       do { return .success((try endpointURL(known, of: connection), nil)) } catch {
         return .failure(Stop(result: .clientRefused, error: Self.unusable(known, of: connection)))
       }
+    }
+    return await discoveredEndpoint(id, connection, again: false)
+  }
+
+  /// - Parameter again: what is stored has proved wrong.
+  private func discoveredEndpoint(_ id: ConnectionID?, _ connection: ConnectionRecord, again: Bool) async -> Result<
+    (EndpointURL, DiscoveryRecord?), Stop
+  > {
+    if !again, let known = await unchanged(id, connection), let url = known.endpoints["token_url"]?.url,
+      let endpoint = try? endpointURL(url, of: connection)
+    {
+      return .success((endpoint, known))
     }
     guard let (discovery, failure) = await exchange.discover(connection, askAnyway: false, needed: [.token]) else {
       return .failure(
@@ -117,7 +141,7 @@ package struct Authorizer: TokenSource {
       credentials = try self.credentials(for: ask, endpoint, found)
     } catch { return TokenAttempt(.failed(.clientRefused, error)) }
     defer { credentials.wipe() }
-    do { request = try tokenRequest(ask, to: endpoint, credentials) } catch {
+    do { request = try tokenRequest(ask, to: endpoint, credentials, found) } catch {
       return TokenAttempt(.failed(.clientRefused, error))
     }
     let sentAt = clock.now()
@@ -144,6 +168,7 @@ package struct Authorizer: TokenSource {
       let redaction = Redaction(credentials.needles(request, shared))
       let error = redaction.clean(Self.error(outcome, refusal, ask))
       var attempt = TokenAttempt(.failed(Self.result(of: outcome, refusal, ask, sentAt: sentAt), error))
+      attempt.endpointIsGone = refusal.oauth == nil && [404, 405, 410].contains(refusal.status)
       if Self.flipsScope(outcome, refusal, ask) {
         attempt.flipsScope = true
         attempt.outcome = .failed(.trouble(retryAfter: nil), error)

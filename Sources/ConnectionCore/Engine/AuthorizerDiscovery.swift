@@ -6,10 +6,13 @@ extension Authorizer {
   /// What is known of the server's endpoints, asked for now where it is not known or too old.
   func loginDiscovery(_ id: ConnectionID, _ connection: ConnectionRecord) async throws(ControlError) -> DiscoveryRecord
   {
-    if let known = freshDiscovery(id, connection),
-      known.endpoints["auth_url"] != nil || connection.fields.authURL != nil,
-      known.endpoints["token_url"] != nil || connection.fields.tokenURL != nil
-    {
+    func isEnough(_ known: DiscoveryRecord) -> Bool {
+      (known.endpoints["auth_url"] != nil || connection.fields.authURL != nil)
+        && (known.endpoints["token_url"] != nil || connection.fields.tokenURL != nil)
+    }
+    if let known = freshDiscovery(id, connection), isEnough(known) { return known }
+    if let known = await unchanged(id, connection), isEnough(known) {
+      await keep(known, id)
       return known
     }
     guard
@@ -26,6 +29,11 @@ extension Authorizer {
       }
       return record
     }
+    await keep(record, id)
+    return record
+  }
+
+  private func keep(_ record: DiscoveryRecord, _ id: ConnectionID) async {
     do {
       try await ledger.commit(
         RecordBatch(writes: [
@@ -34,6 +42,18 @@ extension Authorizer {
     } catch {
       // It is a cache: the next login asks again.
     }
-    return record
+  }
+
+  /// What is stored, when the server says that its smart-configuration is still the same (R2.11).
+  func unchanged(_ id: ConnectionID?, _ connection: ConnectionRecord) async -> DiscoveryRecord? {
+    guard let id, var stored = (try? ledger.discovery(id)) ?? nil, stored.fits(connection), let tag = stored.entityTag
+    else { return nil }
+    var request = exchange.request(
+      .get, connection.baseURL + "/.well-known/smart-configuration", accept: "application/json", for: connection)
+    request.redirects = .follow(max: Exchange.redirectsMax)
+    request.headers.append(HTTPHeader("If-None-Match", tag))
+    guard let reply = try? await exchange.http.send(request), reply.status == 304 else { return nil }
+    stored.discoveredAt = clock.wall()
+    return stored
   }
 }

@@ -91,19 +91,20 @@ extension Authorizer {
   }
 
   /// The token request, with its secrets in locked memory.
-  func tokenRequest(_ ask: TokenAsk, to endpoint: EndpointURL, _ credentials: Credentials) throws(ControlError)
-    -> HTTPRequest
-  {
+  func tokenRequest(
+    _ ask: TokenAsk, to endpoint: EndpointURL, _ credentials: Credentials, _ found: DiscoveryRecord?
+  ) throws(ControlError) -> HTTPRequest {
     let fields = ask.connection.fields
     let clientID = fields.clientID ?? ""
     let extra = fields.extraParameters ?? [:]
     let sendsClientID = fields.sendsClientID ?? false
+    let capabilities = (found ?? ask.id.flatMap { (try? ledger.discovery($0)) ?? nil })?.capabilities
     return try request(for: ask.connection) { () throws(TokenRequestProblem) in
       switch ask.kind {
       case .clientCredentials:
         try TokenRequest.clientCredentials(
           at: endpoint, clientID: clientID, secret: credentials.client, authentication: credentials.authentication,
-          scope: fields.scope ?? "", extraParameters: extra)
+          scope: fields.spelledScope(fields.scope ?? "", for: capabilities), extraParameters: extra)
       case .refresh(_, let grant):
         try TokenRequest.refresh(
           at: endpoint, refreshToken: credentials.grant,
@@ -151,5 +152,15 @@ extension Authorizer {
     if let header = built.authorizationHeader { request.secretHeaders = [shared(header)] }
     request.body = shared(built.body)
     return request
+  }
+}
+
+extension ConnectionFields {
+  /// R3.03
+  func spelledScope(_ scope: String, for capabilities: [String]?) -> String {
+    guard scopeVersion != "as_written", let version = ScopeVersion(capabilities: capabilities ?? []) else {
+      return scope
+    }
+    return version.spelling(scope)
   }
 }

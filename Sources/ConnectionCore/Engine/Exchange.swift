@@ -66,7 +66,9 @@ package struct Exchange: Sendable {
       do {
         let reply = try await get(next.url, accept: next.accept, bytesMax: bytesMax, for: connection)
         answered = true
-        discovery.replied(status: reply.status, contentType: reply.header("content-type"), body: reply.body)
+        discovery.replied(
+          status: reply.status, contentType: reply.header("content-type"), entityTag: reply.header("etag"),
+          body: reply.body)
       } catch {
         failure = failure ?? error
         // A server that cannot be reached at all is not asked three more times.
@@ -90,7 +92,16 @@ extension DiscoveryRecord {
     answersWithIssuer = found.answersWithIssuer
     capabilities = found.capabilities
     signingAlgorithms = found.signingAlgorithms
+    if found.endpoints.values.allSatisfy({ $0.source == .smartConfiguration }) { entityTag = found.entityTag }
     forCertificates = found.forCertificates ? true : nil
+  }
+}
+
+extension DiscoveryRecord {
+  /// It was made for these fields.
+  func fits(_ connection: ConnectionRecord) -> Bool {
+    fhirBaseURL == connection.baseURL
+      && (forCertificates ?? false) == (connection.fields.clientCertificateFile != nil)
   }
 }
 

@@ -67,6 +67,8 @@ package struct DiscoveryRecord: Codable, Sendable, Equatable {
   package var answersWithIssuer: Bool?
   package var capabilities: [String]?
   package var signingAlgorithms: [String]?
+  /// `ETag` of the smart-configuration, when every endpoint stands in it.
+  package var entityTag: String?
   /// Endpoints are those for clients that show a certificate.
   package var forCertificates: Bool?
 

@@ -69,6 +69,8 @@ package struct TokenAttempt: Sendable {
   package var outcome: Outcome
   /// Discovery that this attempt had to make, to be kept; nil: none was made.
   package var discovery: DiscoveryRecord?
+  /// Nothing takes token requests at that URL.
+  package var endpointIsGone = false
   /// The server wants `scope` in a refresh, or wants none: the next one is asked the other way.
   package var flipsScope = false
   /// The request ended without a word of the server's.
