@@ -1,5 +1,5 @@
 /// The limits of the control server, each with its unit and reason, and what it counts.
-import FHIRControl
+package import FHIRControl
 package import SMARTProtocol
 
 package struct ControlOptions: Sendable {
@@ -23,6 +23,10 @@ package struct ControlOptions: Sendable {
   package var bufferedBytesMax = 256 << 20
   /// Lines of one client answered in one turn of the loop; the others' turn comes then.
   package var linesPerTurn = 64
+  #if FAULT_POINTS
+    /// Called when a command's result has been written to its caller.
+    package var answered: (@Sendable (ControlMethod) -> Void)?
+  #endif
   package init() {}
 
   /// One read, in bytes.
