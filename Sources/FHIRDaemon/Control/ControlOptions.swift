@@ -1,6 +1,11 @@
 /// The limits of the control server, each with its unit and reason, and what it counts.
-package import FHIRControl
 package import SMARTProtocol
+
+#if FAULT_POINTS
+  package import FHIRControl
+#else
+  import FHIRControl
+#endif
 
 package struct ControlOptions: Sendable {
   /// Clients at once (`FHIRD_CLIENTS_MAX`). The next one is told OVERLOADED and closed.

@@ -54,7 +54,7 @@ struct Seams: Sendable {
       faults.map { FaultyCommands(commands: commands, faults: $0) } ?? commands
     }
   #else
-    init(_: [String: String], _: JournalLog) {}
+    init(_: [String: String], _: JournalLog) throws(StartFailure) {}
     var storeOptions: LMDBStore.Options { LMDBStore.Options() }
     func records(_ store: LMDBStore) -> any RecordStore { store }
     func transport(_ options: CurlHTTP.Options) -> CurlHTTP.Options { options }
