@@ -52,7 +52,7 @@
       return (answer, token)
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: FaultPoint.all(of: "refresh"), Setting.allCases)
+    @Test(.timeLimit(.minutes(10)), arguments: FaultPoint.all(of: "refresh"), Setting.allCases)
     func `R7.05 R7.06 a death in a refresh costs a grant only where the server ended it`(
       point: FaultPoint, setting: Setting
     ) async throws {
@@ -128,7 +128,7 @@
       #expect(stats["families_dead"] == 0, "\(stats.text)")
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: FaultPoint.all(of: "recovery"), [Setting.grace, .graceNever])
+    @Test(.timeLimit(.minutes(10)), arguments: FaultPoint.all(of: "recovery"), [Setting.grace, .graceNever])
     func `R7.05 a second death in the start counts one lost reply and no more`(point: FaultPoint, setting: Setting)
       async throws
     {

@@ -26,7 +26,7 @@
       return (redirect, try await stage.ask("authorization.complete", redirect))
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: FaultPoint.all(of: "login"))
+    @Test(.timeLimit(.minutes(10)), arguments: FaultPoint.all(of: "login"))
     func `R4.15 a death in a login costs that login at most, and no code is shown twice`(point: FaultPoint)
       async throws
     {
@@ -72,7 +72,7 @@
       }
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: FaultPoint.all(of: "recovery"))
+    @Test(.timeLimit(.minutes(10)), arguments: FaultPoint.all(of: "recovery"))
     func `R4.15 a second death in the start leaves the lost login to be ended by the next`(point: FaultPoint)
       async throws
     {
@@ -98,7 +98,7 @@
       point.isAtOrAfter(.revocationErasureSealed) ? [(point, 1)] : [(point, 1), (point, 2)]
     }
 
-    @Test(.timeLimit(.minutes(2)), arguments: revocations)
+    @Test(.timeLimit(.minutes(10)), arguments: revocations)
     func `R8.01 a death in a revocation leaves what can be revoked again`(point: FaultPoint, times: Int) async throws {
       try await onDeadlyStage(point, times: times) { stage in
         let token = try await prepare(stage)

@@ -22,7 +22,7 @@
 
   /// Sets the stage with a daemon that dies at this step, the `times`th time that it gets there.
   func onDeadlyStage(_ point: FaultPoint, times: Int, _ play: (Stage) async throws -> Void) async throws {
-    try await onStage { options in
+    try await onStage(isPatient: true) { options in
       options.environment["FHIRD_FAULT_POINT"] = "\(point.rawValue):\(times)"
     } _: { stage in
       try await play(stage)
