@@ -8,6 +8,8 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
   .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
   .treatAllWarnings(as: .error),
+  // Steps at which the daemon can be told to kill itself (docs/CRASHES.md); `scripts/release` looks that none is left.
+  .define("FAULT_POINTS", .when(configuration: .debug)),
 ]
 /// Adapters also mark each touch of C memory with `unsafe`, so `grep -rn unsafe Sources` is the audit list.
 let adapter = strict + [.strictMemorySafety()]
@@ -137,7 +139,8 @@ let package = Package(
         "FHIRGateway", "FakeDaemon", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .testTarget(
-      name: "IntegrationTests", dependencies: ["FHIRClient", "FHIRControl", "TestSupport"], swiftSettings: strict),
+      name: "IntegrationTests", dependencies: ["FHIRClient", "FHIRControl", "ConnectionCore", "TestSupport"],
+      swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

@@ -25,6 +25,10 @@ package final class CurlHTTP: HTTPClient {
     /// Transfers under way or waiting; one more fails at once.
     package var transfersMax = 4096
     package var userAgent = "fhird/\(productVersion)"
+    #if FAULT_POINTS
+      /// Called on the loop's thread once the whole body of a request has been written to its connection.
+      package var sent: (@Sendable (HTTPRequest) -> Void)?
+    #endif
     package init() {}
   }
 

@@ -31,6 +31,9 @@ import ConnectionCore
       var count: Int32 = 0
       let code = unsafe curl_multi_perform(core.multi, &count)
       precondition(code == CURLM_OK, "curl_multi_perform fails only for want of memory or a bad handle")
+      #if FAULT_POINTS
+        for transfer in running.values where transfer.hasJustBeenSent { core.sent?(transfer.plan.request) }
+      #endif
       if finish() { continue }
       let wait = min(Self.waitMillisecondsMax, max(0, nextDeadline - ccurl_boot_milliseconds()))
       _ = unsafe curl_multi_poll(core.multi, nil, 0, Int32(wait), nil)

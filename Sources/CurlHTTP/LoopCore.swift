@@ -31,6 +31,9 @@ enum Command: Sendable {
   let connectionsPerHost: Int
   let connectionsTotal: Int
   let transfersMax: Int
+  #if FAULT_POINTS
+    let sent: (@Sendable (HTTPRequest) -> Void)?
+  #endif
   private let inbox = Mutex(Inbox())
 
   init(_ options: CurlHTTP.Options) throws(CurlError) {
@@ -39,6 +42,9 @@ enum Command: Sendable {
     connectionsPerHost = max(1, options.connectionsPerHost)
     connectionsTotal = max(1, options.connectionsTotal)
     transfersMax = max(1, options.transfersMax)
+    #if FAULT_POINTS
+      sent = options.sent
+    #endif
     // The loop lets no more transfers in than this, so nothing ever waits inside curl, where no deadline holds.
     for code in unsafe [
       ccurl_multi_set_host_connections(multi, connectionsPerHost),

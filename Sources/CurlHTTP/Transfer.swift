@@ -89,6 +89,17 @@ final class Transfer {
     return true
   }
 
+  #if FAULT_POINTS
+    private var isSent = false
+
+    /// True once, when every byte of the body is on its way: the server may do as it is asked whatever becomes of us.
+    var hasJustBeenSent: Bool {
+      guard !isSent, let body = plan.request.body, let easy else { return false }
+      isSent = easy.offset(CURLINFO_SIZE_UPLOAD_T) >= body.count
+      return isSent
+    }
+  #endif
+
   /// The handle must be out of the multi handle.
   func ended(_ code: CURLcode) -> Step {
     guard let easy else { preconditionFailure("a transfer without a handle has ended") }

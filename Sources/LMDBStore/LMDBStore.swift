@@ -14,6 +14,10 @@ package final class LMDBStore: RecordStore {
     package var mapBytesMax = 4 << 40
     /// Reads at the same time, the hot readers aside; more wait for their turn.
     package var readersMax = 64
+    #if FAULT_POINTS
+      /// Called on the writer's thread when a batch stands in a transaction that is about to be committed.
+      package var written: (@Sendable (RecordBatch) -> Void)?
+    #endif
     package init() {}
   }
 
@@ -64,7 +68,7 @@ package final class LMDBStore: RecordStore {
     self.directory = Mutex(directory)
     gate = ReaderGate()
     pool = ReaderPool(gate: gate, environment: environment, readersMax: max(1, options.readersMax))
-    writer = Writer(environment: environment, gate: gate, mapBytesMax: options.mapBytesMax)
+    writer = Writer(environment: environment, gate: gate, options: options)
   }
 
   deinit { close() }

@@ -30,14 +30,15 @@ final class Writer: Sendable {
 
   private let environment: Environment
   private let gate: ReaderGate
-  private let mapBytesMax: Int
+  private let options: LMDBStore.Options
+  private var mapBytesMax: Int { options.mapBytesMax }
   private let queue = DispatchQueue(label: "fhird.store")
   private let state = Mutex(State())
 
-  init(environment: Environment, gate: ReaderGate, mapBytesMax: Int) {
+  init(environment: Environment, gate: ReaderGate, options: LMDBStore.Options) {
     self.environment = environment
     self.gate = gate
-    self.mapBytesMax = mapBytesMax
+    self.options = options
   }
 
   /// Returns when the batch is durable, or failed. Not cancellable: a caller that has gone must not undo a commit.
@@ -160,6 +161,9 @@ extension Writer {
         outcomes.append(.success(()))
       }
     }
+    #if FAULT_POINTS
+      for case (let batch, .success) in zip(group, outcomes) { options.written?(batch) }
+    #endif
     try transaction.commit()
     return outcomes
   }

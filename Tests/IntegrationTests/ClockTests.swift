@@ -86,6 +86,51 @@ struct ClockTests {
     }
   }
 
+  @Test(arguments: [86400, -86400])
+  func `R7.03 a wall clock that jumps a day costs a rotating grant no token and no request`(jump: Int) async throws {
+    try await onShiftableStage { stage, shim in
+      try await stage.server.settings(["refresh_tokens": true])
+      try await stage.createApp("app", ["refresh": ["mode": "ahead", "min_interval_seconds": 1]])
+      try await stage.logIn("app")
+      let token = try await stage.token("app")
+      try shim.set(jump: jump, suspend: 0)
+      // Time enough for loops that would misunderstand the jump: they act at once or not at all.
+      let deadline = monotonicSeconds() + 2
+      while monotonicSeconds() < deadline { #expect(try await stage.token("app") == token) }
+      #expect(try await stage.server.count(path: "/token") == 1)
+      try await stage.refresh("app")
+      try await stage.expectGoodToken("app")
+      try await stage.logIn("app", subject: "after the jump")
+      #expect(try await stage.server.stats()["refresh_presented_max"] == 1)
+    }
+  }
+
+  @Test(arguments: [86400, -86400])
+  func `R7.05 a jump between a lost refresh and the next start does not keep it from its grace period`(jump: Int)
+    async throws
+  {
+    try await onShiftableStage { stage, shim in
+      try await stage.server.settings(["refresh_tokens": true, "reuse": "grace", "grace_seconds": 60])
+      try await stage.createApp(
+        "app", ["refresh": ["mode": "on_demand", "min_interval_seconds": 1, "replay_within_seconds": 60]])
+      try await stage.logIn("app")
+      try await stage.refresh("app")
+      try await stage.server.rule(["path": "/token", "hold": "gate"])
+      try await stage.refreshUnderWay("app")
+      try await stage.daemon.killHard()
+      try await stage.server.release("gate")
+      try shim.set(jump: jump, suspend: 0)
+      try await stage.daemon.start()
+      let again = Stage(server: stage.server, daemon: stage.daemon, control: try await stage.daemon.connect())
+      try await again.status("app", becomes: .active, within: 30)
+      try await again.refresh("app")
+      try await again.expectGoodToken("app")
+      let stats = try await again.server.stats()
+      #expect(stats["refresh_presented_max"] == 2, "\(stats.text)")
+      #expect(stats["families_dead"] == 0, "\(stats.text)")
+    }
+  }
+
   @Test func `after an hour of suspend the expired token is not served but replaced`() async throws {
     try await onShiftableStage { stage, shim in
       try await stage.create("c", ["refresh": ["mode": "ahead"]])

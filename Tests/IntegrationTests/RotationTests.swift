@@ -197,17 +197,7 @@ struct RotationTests {
       try await prepare(stage)
       let token = try await stage.token("app")
       try await stage.server.rule(["path": "/token", "hold": "gate"])
-      let other = try await stage.daemon.connect()
-      let id = try await eventually("a refresh is at the server", every: 0.2) { () -> Int? in
-        let id = try await other.begin("token.refresh", Self.app)
-        _ = try await other.result("server.info")
-        if try await stage.status("app")["refresh_under_way"] == true { return id }
-        #expect(code(try await other.answer(to: id)) == .throttled)
-        return nil
-      }
-      _ = try await eventually("it is at the server") {
-        try await stage.server.inFlight(path: "/token") == 1 ? true : nil
-      }
+      let (other, id) = try await stage.refreshUnderWay("app")
       try await stage.control.result("connection.update", Self.app.merging(["labels": ["ward": "7"]]))
       try await stage.server.release("gate")
       #expect(try await other.answer(to: id).succeeded)

@@ -37,6 +37,46 @@ extension Stage {
     #expect(status["progress"] == "completed", "\(status.text)")
     return status
   }
+
+  /// Every record opens, and the store is well.
+  func expectWholeStore() async throws {
+    let page = try await control.result("connection.list", ["limit": 1000])
+    #expect(page["unreadable"].array.isEmpty, "\(page["unreadable"].text)")
+    let health = try await control.result("health.get")
+    #expect(health["state"] == "ok", "\(health.text)")
+  }
+
+  /// A refresh that works, once the floor between refreshes has passed.
+  @discardableResult
+  func refresh(_ name: String) async throws -> WireJSON {
+    try await eventually("a refresh of \(name)", every: 0.1) { () -> WireJSON? in
+      let answer = try await control.call("token.refresh", ["connection": .string(name)])
+      if answer.succeeded { return answer.result }
+      guard code(answer) == .throttled else { throw IntegrationFailure("a refresh failed: \(answer)") }
+      return nil
+    }
+  }
+
+  /// A refresh that the server has and does not answer, for it was told to hold it. On a connection of its own.
+  /// - Returns: that connection, and the id of the request.
+  @discardableResult
+  func refreshUnderWay(_ name: String) async throws -> (control: ControlConnection, id: Int) {
+    let other = try await daemon.connect()
+    let id = try await eventually("a refresh is under way", every: 0.1) { () -> Int? in
+      let id = try await other.begin("token.refresh", ["connection": .string(name)])
+      _ = try await other.result("server.info")
+      if try await status(name)["refresh_under_way"] == true { return id }
+      #expect(code(try await other.answer(to: id)) == .throttled)
+      return nil
+    }
+    _ = try await eventually("it is at the server") { try await server.inFlight(path: "/token") == 1 ? true : nil }
+    return (other, id)
+  }
+
+  /// What the server makes of the token that is served.
+  func expectGoodToken(_ name: String) async throws {
+    #expect(try await server.read("/fhir/Patient/1", token: try await token(name, ["min_valid_seconds": 0])) == 200)
+  }
 }
 
 enum FormText {

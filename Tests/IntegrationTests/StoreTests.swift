@@ -180,6 +180,59 @@ struct StoreTests {
   }
 }
 
+extension StoreTests {
+  @Test(.needs(.root), .timeLimit(.minutes(3)))
+  func `R7.03 a disk that fills up while a refresh is out loses no refresh token`() async throws {
+    let disk = try TestMachine.makeDirectory()
+    defer {
+      umount2(disk, Int32(MNT_DETACH))
+      TestMachine.remove(disk)
+    }
+    try #require(
+      mount("tmpfs", disk, "tmpfs", 0, "size=8m,mode=0700") == 0, "mount: \(String(cString: strerror(errno)))")
+    try await onStage { options in
+      options.stateDirectory = disk + "/state"
+    } _: { stage in
+      try await stage.server.settings(["refresh_tokens": true])
+      try await stage.createApp("app")
+      try await stage.logIn("app")
+      let token = try await stage.token("app")
+      try await stage.server.rule(["path": "/token", "hold": "gate"])
+      let (other, id) = try await stage.refreshUnderWay("app")
+      let filler = try FullDisk(disk + "/filler")
+      try await fill(stage)
+      try await stage.server.release("gate")
+      // The server has rotated. The caller is told that nothing is stored, and the token at hand is served on.
+      let answer = try await other.answer(to: id)
+      #expect(code(answer) == .storeFull, "\(answer)")
+      #expect(try await stage.token("app") == token)
+
+      filler.remove()
+      _ = try await eventually("the new tokens are stored", within: 30) { () -> Bool? in
+        try await stage.token("app") != token ? true : nil
+      }
+      try await stage.refresh("app")
+      try await stage.expectGoodToken("app")
+      #expect(try await stage.server.stats()["refresh_presented_max"] == 1)
+    }
+  }
+
+  /// Writes records until the store has no page left, the smallest last.
+  private func fill(_ stage: Stage) async throws {
+    for notes in [1500, 10] {
+      _ = try await eventually("STORE_FULL", within: 60, every: 0) { () -> Bool? in
+        let name = "more-\(UInt64.random(in: 0...UInt64.max))"
+        let notes = String(repeating: "n", count: notes)
+        let answer = try await stage.control.call(
+          "connection.create", stage.connection(name, ["additional_notes": .string(notes)]))
+        guard !answer.succeeded else { return nil }
+        #expect(code(answer) == .storeFull, "\(answer)")
+        return true
+      }
+    }
+  }
+}
+
 /// Takes all the room that is left on a file system, to the last byte.
 private final class FullDisk: Sendable {
   private let path: String

@@ -187,6 +187,23 @@ struct TidyTests {
     expectNone(found, "it means nothing on another machine")
   }
 
+  @Test func `fault points are in test builds only`() {
+    // What `scripts/release` looks for in the program must not be spelled where a release build reads it.
+    var found: [SourceLine] = []
+    var seen = 0
+    for file in SourceTree.sources {
+      var isOpen = false
+      for line in file.lines {
+        if matches(#"^\s*#if FAULT_POINTS$"#, line.text) { isOpen = true }
+        if matches(#"^\s*#(else|endif)"#, line.text) { isOpen = false }
+        guard matches(#"FaultPoint|FAULT_POINT_|Faulty|\bfaults\b"#, line.text) else { continue }
+        if isOpen { seen += 1 } else { found.append(line) }
+      }
+    }
+    #expect(seen > 20)
+    expectNone(found, "put it between #if FAULT_POINTS and #endif")
+  }
+
   @Test func `no source prints past the log`() {
     let programs: Set<String> = ["fhirctl", "fhird"]
     let found = SourceTree.sources.filter { !programs.contains($0.target) }.flatMap(\.lines)

@@ -190,6 +190,33 @@ extension Engine {
     }
   }
 
+  /// Ends the logins whose code was on its way when the last process ended: a code is good once, and nobody has its answer.
+  /// Before anybody is served, so that all that are found are the last process's.
+  func endLostLogins() async throws(LedgerError) {
+    var batch = RecordBatch()
+    var after: [UInt8]?
+    repeat {
+      let page = try ledger.page(of: .pending, after: after, limit: 500)
+      after = page.count < 500 ? nil : page.last?.key
+      for stored in page {
+        // One that does not open cannot be completed either; it is forgotten in its time.
+        guard let found = try? ledger.pending(in: stored), found.record.progress == .redeeming else { continue }
+        var ended = found.record.ended(.failed)
+        ended.error = LastError(
+          code: .needsLogin, message: "fhird ended while the login was being completed; log in again",
+          at: clock.wall(), attempts: 1)
+        batch.writes.append(
+          ledger.put(
+            RecordAddress(.pending, stored.key), json: ended, PendingAuthorization.recordVersion, found.generation + 1))
+      }
+    } while after != nil
+    guard !batch.writes.isEmpty else { return }
+    try await ledger.commit(batch)
+    log.record(
+      .warning, "logins were being completed when the last process ended; they must begin anew",
+      [.event: "logins_lost", .count: "\(batch.writes.count)"])
+  }
+
   /// Forgets logins that ended or expired long enough ago.
   package func forgetLogins() async {
     let now = clock.wall()

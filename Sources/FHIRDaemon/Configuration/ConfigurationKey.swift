@@ -20,8 +20,14 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
 
   package var name: String { rawValue }
 
-  /// Names that begin like ours and are other programs': the tests' folder of sample data.
-  package static let foreignNames: Set<String> = ["FHIRD_SHARED"]
+  /// Names that begin like ours and are no settings: the tests' folder of sample data; in a test build the step to die at.
+  package static let foreignNames: Set<String> = {
+    #if FAULT_POINTS
+      ["FHIRD_SHARED", FaultPoints.variable]
+    #else
+      ["FHIRD_SHARED"]
+    #endif
+  }()
 
   /// What a value is and in which bounds.
   enum Shape: Sendable {

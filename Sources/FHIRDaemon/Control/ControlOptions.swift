@@ -1,6 +1,11 @@
 /// The limits of the control server, each with its unit and reason, and what it counts.
-import FHIRControl
 package import SMARTProtocol
+
+#if FAULT_POINTS
+  package import FHIRControl
+#else
+  import FHIRControl
+#endif
 
 package struct ControlOptions: Sendable {
   /// Clients at once (`FHIRD_CLIENTS_MAX`). The next one is told OVERLOADED and closed.
@@ -23,6 +28,10 @@ package struct ControlOptions: Sendable {
   package var bufferedBytesMax = 256 << 20
   /// Lines of one client answered in one turn of the loop; the others' turn comes then.
   package var linesPerTurn = 64
+  #if FAULT_POINTS
+    /// Called when a command's result has been written to its caller.
+    package var answered: (@Sendable (ControlMethod) -> Void)?
+  #endif
   package init() {}
 
   /// One read, in bytes.

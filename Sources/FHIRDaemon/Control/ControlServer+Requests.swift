@@ -74,6 +74,9 @@ extension ControlServer {
         outcome = .failure(error)
       }
       await self?.requestFinished(serial, of: token, outcome)
+      #if FAULT_POINTS
+        if case .success = outcome { await self?.flushAndTell(method, token) }
+      #endif
     }
     client.underWay[serial] = ClientConnection.UnderWay(id: id, task: task, timeoutSeconds: timeoutSeconds)
     deadlines.insert(Deadlines.Entry(at: deadline, token: token, serial: serial))
@@ -95,6 +98,14 @@ extension ControlServer {
     }
     markDirty(client)
   }
+
+  #if FAULT_POINTS
+    /// The answer goes out now and not at the end of the turn, so that there is a moment after it.
+    private func flushAndTell(_ method: ControlMethod, _ token: UInt64) {
+      if let client = client(token) { settle(client) }
+      options.answered?(method)
+    }
+  #endif
 
   func requestTimedOut(_ entry: Deadlines.Entry) {
     if let task = orphans.removeValue(forKey: entry.serial) { return task.cancel() }

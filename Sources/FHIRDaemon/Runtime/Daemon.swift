@@ -39,15 +39,14 @@ struct Daemon: Sendable {
   private let commands: Commands
 
   /// Opens everything and puts it together; nobody is served yet.
-  init(_ configuration: DaemonConfiguration, places: Places, log: JournalLog, notifier: Notifier)
+  init(_ configuration: DaemonConfiguration, places: Places, seams: Seams, log: JournalLog, notifier: Notifier)
     async throws(StartFailure)
   {
     let clock = SystemClock()
     let entropy = KernelEntropy()
     let names = SystemNames()
     let settings = SettingsBox(configuration)
-    let stateDirectory = try places.stateDirectory()
-    let store = try StartFailure.wrap { () throws(StoreError) in try LMDBStore.open(directory: stateDirectory) }
+    let store = try StartFailure.store(in: try places.stateDirectory(), seams.storeOptions)
     let key = try StartFailure.wrap { () throws(VaultError) in try MasterKey.load(places.keySource(store)) }
     if key.wasCreated, let path = places.madeKeyPath {
       log.record(
@@ -55,15 +54,15 @@ struct Daemon: Sendable {
         [.event: "master_key_made", .path: path])
     }
     let vault = try await StartFailure.vault(store, key)
-    let ledger = Ledger(store: store, vault: vault)
+    let ledger = Ledger(store: seams.records(store), vault: vault)
     let book = AccessBook(ledger: ledger, names: names, ownUID: geteuid())
     try StartFailure.wrap { () throws(LedgerError) in try book.load() }
     let http: CurlHTTP
-    do { http = try CurlHTTP(options: CurlHTTP.Options(configuration)) } catch {
+    do { http = try CurlHTTP(options: seams.transport(CurlHTTP.Options(configuration))) } catch {
       throw StartFailure(
         "libcurl cannot be used: \(error)", cure: "check the installation of libcurl4", status: EX_SOFTWARE)
     }
-    let exchange = Exchange(http: http, settings: settings)
+    let exchange = Exchange(http: seams.requests(http), settings: settings)
     let signer = JWTSigner()
     let source = Authorizer(exchange: exchange, ledger: ledger, clock: clock, entropy: entropy, signer: signer)
     let refresh = RefreshLoop(clock: clock) { settings.configuration.tokenRefreshInterval }
@@ -83,7 +82,8 @@ struct Daemon: Sendable {
     options.clientsMax = configuration.clientsMax
     do {
       control = try ControlServer(
-        listeners: try places.listeners(), options: options, handler: commands, directory: directory,
+        listeners: try places.listeners(), options: seams.control(options), handler: seams.handler(commands),
+        directory: directory,
         hotPath: StoredTokenHotPath(reader: store.makeHotReader(), opener: vault.makeHotOpener()), clock: clock,
         log: log, unitOf: { UnitLookup.unit(ofProcess: $0) })
     } catch let error as StartFailure {

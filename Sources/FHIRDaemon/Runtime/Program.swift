@@ -75,7 +75,8 @@ package enum Program {
     let places = Places(
       directories: ServiceDirectories(environment: environment), configuration: configuration,
       passedSockets: sockets.control)
-    let daemon = try await Daemon(configuration, places: places, log: log, notifier: Notifier())
+    let seams = try Seams(environment, log)
+    let daemon = try await Daemon(configuration, places: places, seams: seams, log: log, notifier: Notifier())
     try await daemon.start()
     return daemon
   }

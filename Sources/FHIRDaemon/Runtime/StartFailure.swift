@@ -36,6 +36,10 @@ struct StartFailure: Error, Sendable {
     }
   }
 
+  static func store(in directory: String, _ options: LMDBStore.Options) throws(StartFailure) -> LMDBStore {
+    try wrap { () throws(StoreError) in try LMDBStore.open(directory: directory, options: options) }
+  }
+
   static func wrap<R>(_ body: () throws(StoreError) -> R) throws(StartFailure) -> R {
     do { return try body() } catch { throw StartFailure(error) }
   }
