@@ -15,8 +15,10 @@ struct FieldReader {
   /// Characters kept of a documentation.
   static let documentationMax = 4000
   /// Entries of one list: HAPI has named 1188 operations. And resource types: R5 has 157 of them.
-  static let entriesMax = 10_000
+  static let entriesMax = 5000
   static let resourcesMax = 2000
+  /// Entries of what nobody has many of: rests, interactions, security services, types that stand twice.
+  static let fewMax = 100
 
   init(release: FHIRRelease?) { self.release = release }
 
@@ -121,7 +123,7 @@ struct FieldReader {
 
   private mutating func limited<T>(_ values: [T], _ name: String) -> [T] {
     guard values.count > Self.entriesMax else { return values }
-    note("too-many-entries", .error, "a list has more than \(Self.entriesMax) entries; the others were left out", name)
+    note("too-many-entries", .error, "a list has too many entries; the others were left out", name)
     return Array(values.prefix(Self.entriesMax))
   }
 

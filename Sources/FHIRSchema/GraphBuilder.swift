@@ -47,14 +47,22 @@ struct GraphBuilder {
     addWideIncludes()
   }
 
+  /// Edges, and parameters, of one graph: R5 in full has some 5000.
+  private static let edgesMax = 100_000
+  private var count = 0
+
   private mutating func add(_ evidence: Set<Evidence>, _ source: Source, _ target: String) {
+    if edges[source]?[target] == nil {
+      guard count < Self.edgesMax else { return }
+      count += 1
+    }
     edges[source, default: [:]][target, default: []].formUnion(evidence)
   }
 
   // MARK: what the server declares
 
   private mutating func declare(_ resource: Schema.Resource) {
-    for parameter in resource.searchParameters where parameter.type == "reference" {
+    for parameter in resource.searchParameters where parameter.type == "reference" && said.count < Self.edgesMax {
       let source = Source(type: resource.type, parameter: parameter.name)
       said[source, default: []].insert(.declaredParameter)
       if !parameter.targets.isEmpty { declaredTargets[source, default: []].formUnion(parameter.targets) }
@@ -73,7 +81,7 @@ struct GraphBuilder {
     let source = Source(type: path.source ?? type, parameter: parameter)
     if let target = path.target {
       add([.searchInclude], source, target)
-    } else {
+    } else if said.count < Self.edgesMax {
       said[source, default: []].insert(.searchInclude)
     }
   }

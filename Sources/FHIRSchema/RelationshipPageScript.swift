@@ -188,7 +188,7 @@ extension RelationshipPage {
         edge => edge.source === type.id || edge.target === type.id));
       // A label needs 9 px of the circle; where that is more than the window has, the picture scrolls.
       const room = Math.min(width, main.clientHeight - 6) / 2;
-      const longest = 14 + 7 * Math.min(34, Math.max(...shown.map(type => type.name.length)));
+      const longest = 14 + 7 * Math.min(34, shown.reduce((most, type) => Math.max(most, type.name.length), 0));
       const radius = Math.max(room - longest, shown.length * 9 / 2 / Math.PI, 40);
       const size = Math.max(8, Math.min(11.5, radius * 2 * Math.PI / Math.max(1, shown.length) * .86));
       const height = Math.max(main.clientHeight - 6, 2 * (radius + longest)), cx = width / 2, cy = height / 2;

@@ -8,6 +8,7 @@ struct RestReader {
   private var places: [String: Int] = [:]
   /// Whether resources of this entry have been seen before in the same entry.
   private var seenHere: Set<String> = []
+  private var unions = 0
 
   private static let systemInteractions: Set<String> = ["transaction", "batch", "search-system", "history-system"]
   private static let resourceInteractions: Set<String> = [
@@ -65,7 +66,7 @@ struct RestReader {
     rest.searchParameters.append(contentsOf: searchParameters(item["searchParam"]))
     rest.operations.append(contentsOf: operations(item["operation"]))
     for compartment in fields.texts(item["compartment"], "compartment", max: FieldReader.uriMax)
-    where !rest.compartments.contains(compartment) {
+    where rest.compartments.count < FieldReader.fewMax && !rest.compartments.contains(compartment) {
       rest.compartments.append(compartment)
     }
     fields.owner = ""
@@ -93,6 +94,11 @@ struct RestReader {
     if !seenHere.insert(resource.type).inserted {
       fields.owner = ""
       fields.note("resource-twice", .warning, "a resource type stands twice; both are shown as one", resource.type)
+    }
+    unions += 1
+    guard unions <= FieldReader.fewMax else {
+      fields.note("too-many-entries", .error, "a list has too many entries; the others were left out", resource.type)
+      return
     }
     rest.resources[at].unite(with: resource)
   }
@@ -155,11 +161,11 @@ struct RestReader {
     var found: [Schema.Interaction] = []
     // A list of codes alone is understood too.
     if case .array(let values)? = value {
-      found = values.prefix(FieldReader.entriesMax).compactMap(\.string).map {
+      found = values.prefix(FieldReader.fewMax).compactMap(\.string).map {
         Schema.Interaction(code: Words.clean($0, max: FieldReader.textMax), documentation: nil)
       }
     }
-    for item in fields.objects(value, "interaction") {
+    for item in fields.objects(value, "interaction").prefix(FieldReader.fewMax) {
       guard let code = item["code"]?.string, !code.isEmpty else {
         fields.note("interaction-no-code", .error, "an interaction has no code")
         continue

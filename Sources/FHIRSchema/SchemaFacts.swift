@@ -41,15 +41,19 @@ private struct FactList {
   private(set) var facts: [SchemaFact: String] = [:]
   private var mode: Schema.Mode?
   private var resource: String?
+  /// Bytes of one value; a name that stands very often gets no more.
+  private static let valueBytesMax = 8000
 
   mutating func add(_ area: SchemaDiff.Area, _ name: String, _ value: String?) {
     guard let value else { return }
     let fact = SchemaFact(area: area, mode: mode, resource: resource, name: name)
-    guard let first = facts[fact] else {
+    guard facts[fact] != nil else {
       facts[fact] = value
       return
     }
-    if !value.isEmpty, first != value { facts[fact] = "\(first) | \(value)" }
+    if !value.isEmpty, facts[fact] != value, facts[fact, default: ""].utf8.count < Self.valueBytesMax {
+      facts[fact, default: ""].append(" | \(value)")
+    }
   }
 
   mutating func add(_ area: SchemaDiff.Area, _ name: String, _ value: Bool?) {

@@ -125,7 +125,7 @@ struct SchemaReader {
     }
     if (type == "Conformance") != (release < .stu3), Self.resourceTypes.contains(type) {
       fields.note(
-        "type-of-other-release", .warning, "FHIR \(release.rawValue) has no resource of type \(type), and this is one")
+        "type-of-other-release", .warning, "a resource of type \(type) does not belong to FHIR \(release.rawValue)")
     }
   }
 
@@ -168,7 +168,10 @@ struct SchemaReader {
     let all = fields.objects(value, "rest")
     if all.isEmpty { fields.note("no-rest", .error, "the statement has no rest: nothing is on offer") }
     var byMode: [Schema.Mode: Schema.Rest] = [:]
-    for item in all {
+    if all.count > FieldReader.fewMax {
+      fields.note("too-many-entries", .error, "a list has too many entries; the others were left out", "rest")
+    }
+    for item in all.prefix(FieldReader.fewMax) {
       // Before R4 profiles could be listed for the statement; some list them here.
       if item["profile"] != nil {
         fields.note("rest-profile", .warning, "rest has profiles, which belong to the statement or to a resource")

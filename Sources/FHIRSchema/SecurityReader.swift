@@ -15,11 +15,11 @@ struct SecurityReader {
     security.description =
       security.description
       ?? fields.text(item["description"], "security.description", max: FieldReader.documentationMax)
-    for service in fields.objects(item["service"], "security.service") {
+    for service in fields.objects(item["service"], "security.service").prefix(FieldReader.fewMax) {
       let read = self.service(service)
       if !security.services.contains(read) { security.services.append(read) }
     }
-    for (name, url) in OAuthURIs.declared(in: item).prefix(FieldReader.entriesMax) {
+    for (name, url) in OAuthURIs.declared(in: item).prefix(FieldReader.fewMax) {
       let uri = Schema.Security.OAuthURI(
         name: Words.clean(name, max: FieldReader.textMax), url: Words.clean(url, max: FieldReader.uriMax))
       if !security.oauthURIs.contains(uri) { security.oauthURIs.append(uri) }
@@ -42,7 +42,7 @@ struct SecurityReader {
   }
 
   private mutating func readCapabilities(_ value: JSON?) {
-    for item in fields.objects(value, "security.extension") {
+    for item in fields.objects(value, "security.extension").prefix(FieldReader.fewMax) {
       guard let url = item["url"]?.string, url.hasSuffix("/capabilities") else { continue }
       guard let code = fields.text(item["valueCode"] ?? item["valueString"], "capabilities") else { continue }
       if !security.capabilities.contains(code) { security.capabilities.append(code) }
@@ -57,7 +57,7 @@ struct SecurityReader {
     }
     if saysSMART, names.isEmpty {
       fields.note(
-        "smart-no-oauth-uris", .warning, "SMART on FHIR is said to be there, and its oauth-uris are not")
+        "smart-no-oauth-uris", .warning, "the service SMART-on-FHIR is named, and its oauth-uris are not")
     }
     if !names.isEmpty {
       if !saysSMART {
