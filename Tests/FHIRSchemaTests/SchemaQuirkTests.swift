@@ -1,7 +1,7 @@
+/// Oddities of statements, each as small as it can be, with what is read of it and what is said about it.
 import SMARTProtocol
 import Testing
 
-/// Oddities of statements, each as small as it can be, with what is read of it and what is said about it.
 @testable import FHIRSchema
 
 enum Quirks {

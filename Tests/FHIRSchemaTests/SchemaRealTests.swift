@@ -1,7 +1,7 @@
+/// Schemas of real servers, field by field against what stands in their documents, read by hand.
 import Foundation
 import Testing
 
-/// Schemas of real servers, field by field against what stands in their documents, read by hand.
 @testable import FHIRSchema
 
 private let whenPresent = ConditionTrait.enabled(if: SharedData.isPresent, Comment(rawValue: SharedData.absence))
