@@ -134,7 +134,7 @@ struct FieldReader {
     switch value {
     case nil, .null?: return nil
     case .string(let text)?:
-      if let release, release < .r4 {
+      if let release, release >= .dstu2, release < .r4 {
         note(
           "canonical-for-reference", .warning,
           "an address stands alone where FHIR \(release.rawValue) has a Reference object", name)

@@ -85,7 +85,7 @@ extension RelationshipPage {
     function box(x, y, width, group, sentence) {
       const mark = group.declared ? "" : " spec";
       const name = cut(group.type.name, (width - 14) / 5.8);
-      const size = Math.min(12, (width - 14) / name.length / .6);
+      const size = Math.min(12, (width - 14) / name.length / .64);
       const node = svg("g", { class: "box" + mark + (group.type.served ? "" : " absent"), tabindex: 0, role: "link",
         "aria-label": sentence, "data-type": group.type.name },
         svg("title", {}, sentence),
@@ -187,11 +187,11 @@ extension RelationshipPage {
       const width = main.clientWidth, shown = types.filter(type => type.served || edges.some(
         edge => edge.source === type.id || edge.target === type.id));
       // A label needs 9 px of the circle; where that is more than the window has, the picture scrolls.
-      const room = Math.min(width, main.clientHeight - 6) / 2;
+      const room = Math.min(width, main.clientHeight - 14) / 2;
       const longest = 14 + 7 * Math.min(34, shown.reduce((most, type) => Math.max(most, type.name.length), 0));
       const radius = Math.max(room - longest, shown.length * 9 / 2 / Math.PI, 40);
       const size = Math.max(8, Math.min(11.5, radius * 2 * Math.PI / Math.max(1, shown.length) * .86));
-      const height = Math.max(main.clientHeight - 6, 2 * (radius + longest)), cx = width / 2, cy = height / 2;
+      const height = Math.max(main.clientHeight - 14, 2 * (radius + longest)), cx = width / 2, cy = height / 2;
       const layer = svg("g", { class: "web" }), lines = svg("g", {}), labels = svg("g", {});
       const place = new Map(), pathsOf = new Map(shown.map(type => [type.id, []])), textOf = new Map();
       shown.forEach((type, i) => place.set(type.id, i / shown.length * 2 * Math.PI - Math.PI / 2));

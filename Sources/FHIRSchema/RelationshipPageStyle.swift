@@ -64,7 +64,7 @@ extension RelationshipPage {
       border-bottom: 1px solid var(--line); vertical-align: top; } th { color: var(--dim); font-weight: 500; }
     #details a { color: var(--in); }
     @media (max-width: 46rem) { body { grid-template: auto 14rem minmax(0, 1fr) / minmax(0, 1fr); }
-      nav { border-right: 0; border-bottom: 1px solid var(--line); } .keys { display: none; } }
+      nav { border-right: 0; border-bottom: 1px solid var(--line); } .keys, #legend { display: none; } }
 
     """#
 }

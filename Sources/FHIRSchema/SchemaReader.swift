@@ -161,7 +161,7 @@ struct SchemaReader {
     return Schema.Implementation(
       description: fields.text(implementation["description"], "implementation.description"),
       url: fields.uri(implementation["url"], "implementation.url"),
-      custodian: fields.reference(implementation["custodian"], "implementation.custodian"))
+      custodian: fields.uri(implementation["custodian"]?["reference"], "implementation.custodian"))
   }
 
   private mutating func readRest(_ value: JSON?, into schema: inout Schema) {

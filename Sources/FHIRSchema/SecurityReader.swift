@@ -50,7 +50,11 @@ struct SecurityReader {
   }
 
   private mutating func check() {
-    if security.isEmpty { fields.note("security-empty", .warning, "security is there and says nothing") }
+    if security.isEmpty {
+      fields.note("security-empty", .warning, "security is there and says nothing")
+    } else if security.services.isEmpty, security.oauthURIs.isEmpty {
+      fields.note("security-no-service", .information, "security does not say how to authorize")
+    }
     let names = Set(security.oauthURIs.map(\.name))
     let saysSMART = security.services.contains { service in
       service.codings.contains { $0.code?.lowercased() == "smart-on-fhir" }
