@@ -104,6 +104,11 @@ let package = Package(
       ], swiftSettings: adapter),
     .executableTarget(name: "fhird-gateway", dependencies: ["FHIRGateway"], swiftSettings: strict),
 
+    // Measures; Benchmarks/schema runs it.
+    .executableTarget(
+      name: "SchemaCost", dependencies: ["FHIRSchema", "SMARTProtocol"], path: "Benchmarks/SchemaCost",
+      swiftSettings: strict),
+
     // Tests.
     .target(
       name: "TestSupport", dependencies: ["ConnectionCore", "SMARTProtocol", "FHIRControl"], path: "Tests/TestSupport",

@@ -1,6 +1,6 @@
 /// The releases of FHIR and the version numbers that belong to each, previews included.
 
-package enum FHIRRelease: String, Sendable, Hashable, Codable, CaseIterable {
+package enum FHIRRelease: String, Sendable, Hashable, Codable, CaseIterable, Comparable {
   case dstu1 = "DSTU1"
   case dstu2 = "DSTU2"
   case stu3 = "STU3"
@@ -8,6 +8,10 @@ package enum FHIRRelease: String, Sendable, Hashable, Codable, CaseIterable {
   case r4b = "R4B"
   case r5 = "R5"
   case r6 = "R6"
+
+  /// Older before newer.
+  package static func < (a: FHIRRelease, b: FHIRRelease) -> Bool { a.order < b.order }
+  private var order: Int { Self.allCases.firstIndex(of: self) ?? 0 }
 
   /// From `fhirVersion`: `4.0.1`, `1.0.2`, `0.0.82`; nil for what no release has had.
   package init?(version: String) {

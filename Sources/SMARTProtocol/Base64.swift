@@ -1,12 +1,12 @@
 /// Base64 with padding for headers, base64url without for keys, digests and JWTs; into buffers that are sized first.
 
-enum Base64 {
+package enum Base64 {
   private static let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
 
   static func encodedCount(_ count: Int) -> Int { (count + 2) / 3 * 4 }
 
   /// With padding. Source: RFC 4648 section 4.
-  static func append(_ bytes: some Collection<UInt8>, to target: inout [UInt8]) {
+  package static func append(_ bytes: some Collection<UInt8>, to target: inout [UInt8]) {
     append(bytes, alphabet: alphabet, to: &target)
     switch bytes.count % 3 {
     case 1: target.append(contentsOf: [UInt8(ascii: "="), UInt8(ascii: "=")])

@@ -245,29 +245,29 @@ struct DiscoveryDocumentReader: Sendable {
 }
 
 /// The endpoints in a CapabilityStatement's `rest.security`: deprecated in SMART 2, and all that older servers have.
-enum OAuthURIs {
+package enum OAuthURIs {
   static func find(in statement: JSON) -> [(EndpointRole, String)] {
-    var found: [(EndpointRole, String)] = []
-    for rest in items(statement["rest"]) {
-      for security in items(rest["security"]) {
-        for outer in items(security["extension"]) {
-          guard let url = outer["url"]?.string else { continue }
-          if url.hasSuffix("oauth-uris") {
-            for inner in items(outer["extension"]) { add(inner["url"]?.string, inner, to: &found) }
-          } else if let mark = url.firstIndex(of: "#"), url[..<mark].hasSuffix("oauth-uris") {
-            add(String(url[url.index(after: mark)...]), outer, to: &found)
-          }
-        }
+    items(statement["rest"]).flatMap { items($0["security"]) }.flatMap(declared).compactMap { name, url in
+      roles[name].map { ($0, url) }
+    }
+  }
+
+  /// What one `security` names, in the nested form of the extension and in the old one with a fragment; as it is there.
+  package static func declared(in security: JSON) -> [(name: String, url: String)] {
+    var found: [(name: String, url: String)] = []
+    func add(_ name: String?, _ value: JSON) {
+      guard let name, let url = (value["valueUri"] ?? value["valueUrl"] ?? value["valueString"])?.string else { return }
+      found.append((name, url))
+    }
+    for outer in items(security["extension"]) {
+      guard let url = outer["url"]?.string else { continue }
+      if url.hasSuffix("oauth-uris") {
+        for inner in items(outer["extension"]) { add(inner["url"]?.string, inner) }
+      } else if let mark = url.firstIndex(of: "#"), url[..<mark].hasSuffix("oauth-uris") {
+        add(String(url[url.index(after: mark)...]), outer)
       }
     }
     return found
-  }
-
-  private static func add(_ name: String?, _ value: JSON, to found: inout [(EndpointRole, String)]) {
-    guard let name, let role = roles[name],
-      let url = (value["valueUri"] ?? value["valueUrl"] ?? value["valueString"])?.string
-    else { return }
-    found.append((role, url))
   }
 
   private static let roles: [String: EndpointRole] = [

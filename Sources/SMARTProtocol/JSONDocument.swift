@@ -119,7 +119,7 @@ private struct JSONReader {
     switch try peek() {
     case UInt8(ascii: "{"): return try object()
     case UInt8(ascii: "["): return try array()
-    case UInt8(ascii: "\""): return .string(text(try string()))
+    case UInt8(ascii: "\""): return .string(try text())
     case UInt8(ascii: "t"): return try word("true", .bool(true))
     case UInt8(ascii: "f"): return try word("false", .bool(false))
     case UInt8(ascii: "n"): return try word("null", .null)
@@ -171,10 +171,12 @@ private struct JSONReader {
       depth -= 1
       return .object([:])
     }
+    // Most objects have two to six members; growing by one after the other costs more than the room.
+    members.reserveCapacity(4)
     while true {
       skipSpace()
       guard try peek() == UInt8(ascii: "\"") else { throw .notJSON(offset: at) }
-      let name = text(try string())
+      let name = try text()
       skipSpace()
       guard try peek() == UInt8(ascii: ":") else { throw .notJSON(offset: at) }
       at += 1
@@ -191,21 +193,36 @@ private struct JSONReader {
   }
 
   private mutating func member(_ name: String, into members: inout [String: JSON]) throws(JSONDocument.Fault) {
-    if members[name] != nil || (depth == 1 && lifted[name] != nil) {
-      if depth == 1 { topLevelDuplicates.insert(name) } else { hasInnerDuplicates = true }
+    guard depth == 1 else {
+      if members.updateValue(try value(), forKey: name) != nil { hasInnerDuplicates = true }
+      return
     }
-    if depth == 1, lifting.contains(name), try peek() == UInt8(ascii: "\"") {
+    if members[name] != nil || lifted[name] != nil { topLevelDuplicates.insert(name) }
+    if lifting.contains(name), try peek() == UInt8(ascii: "\"") {
       values += 1
       lifted[name] = try string()
       members[name] = nil
     } else {
-      if depth == 1 { lifted[name] = nil }
+      lifted[name] = nil
       members[name] = try value()
     }
   }
 
-  /// Invalid UTF-8 becomes U+FFFD and is noted.
-  private mutating func text(_ raw: [UInt8]) -> String {
+  /// A string as text. Invalid UTF-8 becomes U+FFFD and is noted.
+  private mutating func text() throws(JSONDocument.Fault) -> String {
+    let start = at + 1
+    var end = start
+    var seen: UInt8 = 0
+    while end < bytes.count, bytes[end] != UInt8(ascii: "\""), bytes[end] != UInt8(ascii: "\\") {
+      seen |= bytes[end]
+      end += 1
+    }
+    // Nearly every string is ASCII without escapes, and needs no copy of its bytes.
+    if end < bytes.count, bytes[end] == UInt8(ascii: "\""), seen < 0x80 {
+      at = end + 1
+      return String(decoding: bytes[start..<end], as: UTF8.self)
+    }
+    let raw = try string()
     if let exact = String(validating: raw, as: UTF8.self) { return exact }
     repairedText = true
     return String(decoding: raw, as: UTF8.self)

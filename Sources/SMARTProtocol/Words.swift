@@ -37,6 +37,14 @@ package enum BodyKind: Sendable, Hashable {
 }
 
 package enum Words {
+  /// As below. Nearly every text is short and plain ASCII, and stays as it is.
+  package static func clean(_ text: String, max: Int) -> String {
+    let span = text.utf8.span
+    guard span.count <= max else { return clean(text[...], max: max) }
+    for i in span.indices where span[i] < 0x20 || span[i] >= 0x7F { return clean(text[...], max: max) }
+    return text
+  }
+
   /// One line: control characters become spaces, the rest is cut at `max` characters.
   package static func clean(_ text: some StringProtocol, max: Int) -> String {
     var result = ""
