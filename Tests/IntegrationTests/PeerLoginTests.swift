@@ -116,6 +116,33 @@ struct PeerLoginTests {
     }
   }
 
+  @Test(
+    .timeLimit(.minutes(10)),
+    .enabled(
+      if: TestMachine.program("chromium") != nil, "SKIPPED: chromium is not installed (apt-get install chromium)"))
+  func `R1.08 Glewlwyd: a person with a real browser, and fhirctl login at its port`() async throws {
+    try await with("glewlwyd") { stage, peer in
+      try await create(stage, peer)
+      let directory = try TestMachine.makeDirectory()
+      defer { TestMachine.remove(directory) }
+      let login = try ChildProcess(
+        try #require(TestMachine.fhirctl), ["--socket", stage.daemon.socketPath, "login", "app", "--no-browser"],
+        environment: ["PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"], outputPath: directory + "/out",
+        errorPath: directory + "/err")
+      let address = try await eventually("the address") {
+        login.output.split(separator: "\n").first { $0.hasPrefix("  http") }.map { String($0.dropFirst(2)) }
+      }
+      let run = try await runProgram(
+        try #require(TestMachine.python3),
+        ["\(TestMachine.sourceRoot)/Tests/Peers/lib/browser.py", peer.directory, address],
+        environment: TestMachine.plainEnvironment, within: 90)
+      #expect(run.succeeded, "\(run.error)")
+      #expect(run.output.contains("The login worked."))
+      #expect(!run.output.contains("code="), "the code has left the address bar")
+      #expect(try await login.waitForEnd(within: 20) == .exited(0), "\(login.standardError)")
+    }
+  }
+
   @Test(.timeLimit(.minutes(10)), arguments: ["ES384", "RS384"])
   func `R5.09 Glewlwyd takes an imported key by the kid that it knows`(algorithm: String) async throws {
     try await with("glewlwyd") { stage, peer in

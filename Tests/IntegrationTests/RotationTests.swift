@@ -44,7 +44,7 @@ struct RotationTests {
     }
   }
 
-  @Test(.timeLimit(.minutes(2)))
+  @Test(.timeLimit(.minutes(10)))
   func `R7.06 a lost reply costs one replay, then a person is asked, and the token at hand is served on`() async throws
   {
     try await onStage { stage in
@@ -71,7 +71,7 @@ struct RotationTests {
     }
   }
 
-  @Test(.timeLimit(.minutes(2)))
+  @Test(.timeLimit(.minutes(10)))
   func `R7.06 a bare 400 to a replay is no reason to show the token a third time`() async throws {
     try await onStage { stage in
       try await prepare(stage, ["expires_in": 8], ["refresh": ["mode": "ahead", "min_interval_seconds": 1]])

@@ -121,7 +121,7 @@ struct ShutdownTests {
     }
   }
 
-  @Test(.timeLimit(.minutes(2)))
+  @Test(.timeLimit(.minutes(10)))
   func `a server's health is probed, changes only after several equal results, and recovers`() async throws {
     try await onStage { stage in
       try await stage.create("c", ["health": ["enabled": true, "interval_seconds": 10]])
