@@ -68,6 +68,13 @@ extension FHIRClient {
     throw ClientError(.protocolViolation, "the daemon's list of connections has no end")
   }
 
+  /// What the server says that it can do.
+  public func connectionSchema(
+    _ parameters: ConnectionSchemaParameters, timeoutSeconds: Double? = nil
+  ) throws(ClientError) -> ConnectionSchemaResult {
+    try call(.connectionSchema, parameters, timeoutSeconds: timeoutSeconds)
+  }
+
   public func updateConnection(
     _ parameters: ConnectionUpdateParameters, timeoutSeconds: Double? = nil
   ) throws(ClientError) -> ConnectionUpdateResult {

@@ -7,6 +7,7 @@ public enum ControlMethod: String, Sendable, CaseIterable, Codable {
   case connectionDelete = "connection.delete"
   case connectionTest = "connection.test"
   case connectionRegister = "connection.register"
+  case connectionSchema = "connection.schema"
   case tokenGet = "token.get"
   case tokenStatus = "token.status"
   case tokenRefresh = "token.refresh"
@@ -30,7 +31,8 @@ public enum ControlMethod: String, Sendable, CaseIterable, Codable {
   public var defaultTimeoutSeconds: Double {
     switch self {
     case .connectionTest: 120
-    case .connectionRegister, .tokenGet, .tokenRefresh, .tokenRevoke, .tokenIntrospect, .authorizationStart,
+    case .connectionRegister, .connectionSchema, .tokenGet, .tokenRefresh, .tokenRevoke, .tokenIntrospect,
+      .authorizationStart,
       .authorizationComplete:
       60
     case .connectionCreate, .connectionUpdate, .connectionDelete, .connectionList, .connectionGet, .tokenStatus,

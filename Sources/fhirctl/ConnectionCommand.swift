@@ -9,7 +9,7 @@ struct ConnectionCommand: ParsableCommand {
     abstract: "Make, see, change, test and delete connections.",
     subcommands: [
       ConnectionCreate.self, ConnectionList.self, ConnectionShow.self, ConnectionUpdate.self, ConnectionDelete.self,
-      ConnectionTest.self, ConnectionRegister.self,
+      ConnectionTest.self, ConnectionRegister.self, ConnectionSchema.self,
     ])
 }
 

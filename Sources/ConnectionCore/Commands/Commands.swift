@@ -58,6 +58,7 @@ package struct Commands: CommandHandler {
       case .connectionUpdate: return try await encoded(updateConnection(decode(call), call.caller))
       case .connectionDelete: return try await encoded(deleteConnection(decode(call), call.caller))
       case .connectionTest: return try await encoded(testConnection(decode(call), call.caller))
+      case .connectionSchema: return try await schema(decode(call), call.caller)
       case .connectionRegister: return try await encoded(registerClient(decode(call), call.caller))
       case .tokenGet: return try await getToken(decode(call), call.caller)
       case .tokenStatus: return try await encoded(tokenStatus(decode(call), call.caller))

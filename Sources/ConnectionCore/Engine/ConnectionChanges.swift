@@ -227,7 +227,7 @@ extension Engine {
       try await ledger.commit(
         RecordBatch(
           writes: names.map { .delete($0) } + [
-            .delete(address), .delete(Ledger.discoveryAddress(id)),
+            .delete(address), .deletePrefix(.capabilities, id.bytes),
             .deletePrefix(.grants, id.bytes), .deletePrefix(.tokens, id.bytes), .deletePrefix(.inflight, id.bytes),
             .deletePrefix(.refresh, id.bytes), .deletePrefix(.keys, id.bytes),
           ]))
