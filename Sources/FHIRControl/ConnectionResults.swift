@@ -61,6 +61,8 @@ public struct TokenStatus: Codable, Sendable, Hashable {
   public var scope: String?
   /// What was asked for and not granted.
   public var missingScope: [String]?
+  /// What was odd about the server's last token response; nothing that hinders.
+  public var findings: [String]?
   public var generation: UInt64
   public var lastError: LastError?
   /// For logins: whether the grant renews itself.
@@ -84,7 +86,7 @@ public struct TokenStatus: Codable, Sendable, Hashable {
   }
 
   enum CodingKeys: String, CodingKey {
-    case subject, state, scope, generation, rotation, hint, identity
+    case subject, state, scope, generation, rotation, hint, identity, findings
     case hasRefreshToken = "has_refresh_token"
     case authorizedAt = "authorized_at"
     case lostReplies = "lost_replies"

@@ -20,7 +20,12 @@ package enum TokenReply {
       if let error = OAuthError(document.root) {
         return refused(error, status: status, wait: wait)
       }
-      if isSuccess { return TokenResponseReader(document, requestedScope: requestedScope).outcome(status: status) }
+      if isSuccess {
+        var reader = TokenResponseReader(document, requestedScope: requestedScope)
+        // RFC 6749 section 5.1: a duty of the server's; who omits it lets proxies keep tokens (R6.12).
+        reader.judge(cacheControl: header("Cache-Control"))
+        return reader.outcome(status: status)
+      }
       fault = nil
     } catch {
       fault = BodyKind(body).answered ?? error.sentence

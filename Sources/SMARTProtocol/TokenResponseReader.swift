@@ -16,6 +16,11 @@ struct TokenResponseReader {
     self.requestedScope = requestedScope
   }
 
+  mutating func judge(cacheControl: String?) {
+    guard cacheControl?.lowercased().contains("no-store") != true else { return }
+    note("token-cacheable", "the token response has no Cache-Control: no-store")
+  }
+
   func outcome(status: Int) -> TokenOutcome {
     var reader = self
     switch reader.read() {
@@ -145,6 +150,19 @@ struct TokenResponseReader {
     }
   }
 
+  /// Kept as it came, also where it is not as SMART App Launch says (R6.06).
+  private mutating func judge(fhirContext: JSON) {
+    guard case .array(let entries) = fhirContext else {
+      return note("token-fhirContext", "fhirContext is \(fhirContext.kind), not an array")
+    }
+    let isGood = entries.allSatisfy { entry in
+      ["reference", "canonical", "identifier"].contains { entry[$0].map { !$0.isNull } ?? false }
+    }
+    if !isGood {
+      note("token-fhirContext", "an entry of fhirContext has neither reference nor canonical nor identifier")
+    }
+  }
+
   private mutating func context(_ members: [String: JSON]) -> [String: JSON] {
     var kept: [String: JSON] = [:]
     var size = 0
@@ -157,6 +175,7 @@ struct TokenResponseReader {
       }
       kept[name] = value
     }
+    if let entries = kept["fhirContext"] { judge(fhirContext: entries) }
     return kept
   }
 }

@@ -63,6 +63,7 @@ extension TokenStatus {
     if state != .open { facts.add("next refresh", nextRefresh(at: now)) }
     facts.add("obtained", obtainedAt.map { Moment.relative($0, to: now) })
     facts.add("scope", scope)
+    for finding in findings ?? [] { facts.add("finding", Text.printable(finding)) }
     if let missingScope, !missingScope.isEmpty {
       facts.add("not granted", Cell(missingScope.joined(separator: " "), .warning))
     }

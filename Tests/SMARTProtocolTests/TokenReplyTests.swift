@@ -11,8 +11,10 @@ import Testing
       status: status, header: { name in headers.first { $0.key.lowercased() == name.lowercased() }?.value },
       body: Array(body.utf8), requestedScope: scope, now: 1_795_000_000_000)
   }
-  private func granted(_ body: String, scope: String = "system/*.rs") throws -> TokenResponse {
-    let outcome = classify(200, body, scope: scope)
+  private func granted(
+    _ body: String, headers: [String: String] = ["cache-control": "no-store"], scope: String = "system/*.rs"
+  ) throws -> TokenResponse {
+    let outcome = classify(200, body, headers: headers, scope: scope)
     guard case .granted(let response) = outcome else {
       throw NotGranted(outcome: "\(outcome.name): \(outcome.refusal?.sentence ?? "")")
     }
@@ -31,6 +33,27 @@ import Testing
     #expect(response.scope == "system/Patient.rs")
     #expect(response.refreshToken?.bytes == Array("r".utf8))
     #expect(response.findings.isEmpty)
+  }
+
+  @Test func `R6.12 an answer that proxies may keep is a finding and no more`() throws {
+    for headers in [[:], ["Cache-Control": "private"]] {
+      let response = try granted(token(",\"expires_in\":600"), headers: headers)
+      #expect(response.findings.map(\.id) == ["token-cacheable"])
+    }
+    #expect(try granted(token(",\"expires_in\":600"), headers: ["Cache-Control": "No-Store, private"]).findings == [])
+  }
+
+  @Test func `R6.06 fhirContext is kept as it came, and told where it is not as SMART says`() throws {
+    for (value, isGood) in [
+      ("[{\"reference\":\"ImagingStudy/1\",\"role\":\"launch\"}]", true), ("[{\"canonical\":\"http://x\"}]", true),
+      ("[{\"identifier\":{}}]", true), ("[]", true), ("[{\"role\":\"launch\"}]", false),
+      ("{\"reference\":\"a\"}", false),
+      ("[\"ImagingStudy/1\"]", false), ("[{\"reference\":null}]", false),
+    ] {
+      let response = try granted(token(",\"expires_in\":600,\"fhirContext\":\(value)"))
+      #expect(response.context["fhirContext"]?.text == value)
+      #expect(response.findings.contains { $0.id == "token-fhirContext" } != isGood, "\(value)")
+    }
   }
 
   @Test(arguments: ["Bearer", "bearer", "BEARER"])

@@ -201,10 +201,11 @@ extension Commands {
       ("revocation_url", record.fields.revocationURL), ("introspection_url", record.fields.introspectionURL),
     ]
     for case (let name, let url?) in configured { endpoints[name] = Endpoint(url: url, source: "configured") }
+    let findings = (discovery?.findings ?? []) + Advice.findings(record, discovery)
     return ConnectionSummary(
       id: id.description, generation: connection.generation, fields: record.fields,
       hasClientSecret: record.hasClientSecret, createdAt: record.createdAt, updatedAt: record.updatedAt,
-      endpoints: endpoints, findings: discovery?.findings, token: await status(of: id, record),
+      endpoints: endpoints, findings: findings.isEmpty ? nil : findings, token: await status(of: id, record),
       serverHealth: await health.health(of: record.baseURL), grants: try grantCount(id, record))
   }
 }

@@ -212,6 +212,7 @@ package struct ConnectionTester: Sendable {
     defer { wipe(&members) }
     let lifetime: Instant.Span
     var missing: [String] = []
+    var findings: [String] = []
     if let id {
       let key = ledger.grantKey(id, subject: "")
       try await engine.obtainToken(key, minimum: .seconds(10), forced: false)
@@ -223,7 +224,9 @@ package struct ConnectionTester: Sendable {
           throw ControlError(.tokenExpired, "the connection was changed meanwhile", hint: "try again")
         }
         (lifetime, members) = read
-        missing = try ledger.grant(key)?.record.missingScope ?? []
+        let grant = try ledger.grant(key)?.record
+        missing = grant?.missingScope ?? []
+        findings = grant?.findings ?? []
       } catch let error as LedgerError {
         throw ControlError(error)
       } catch { throw error as? ControlError ?? ControlError(.internalError, "the token could not be read") }
@@ -234,6 +237,7 @@ package struct ConnectionTester: Sendable {
         members = granted.members
         lifetime = granted.lifetime
         missing = granted.missingScope
+        findings = granted.findings
       }
     }
     guard let token = members.withUnsafeBytes({ ServedToken.accessToken(in: $0) }) else {
@@ -245,7 +249,8 @@ package struct ConnectionTester: Sendable {
     let lacking = missing.isEmpty ? "" : "; not granted: \(missing.joined(separator: " "))"
     return TestToken(
       header: shared, missing: missing,
-      sentence: "valid for \(Int(lifetime.seconds)) s\(id == nil ? ", not kept" : "")\(lacking)")
+      sentence: (["valid for \(Int(lifetime.seconds)) s\(id == nil ? ", not kept" : "")\(lacking)"] + findings)
+        .joined(separator: "; "))
   }
 
   /// One small search of a type that the server says it can search and that the scope is likely to cover.

@@ -111,6 +111,7 @@ extension Commands {
     status.nextRefreshAt = await engine.nextLook(at: key).map { clock.wall(at: $0) }
     status.scope = grant.record.scope
     status.missingScope = grant.record.missingScope.isEmpty ? nil : grant.record.missingScope
+    status.findings = grant.record.findings.isEmpty ? nil : grant.record.findings
     status.lastError = grant.record.lastError
     if connection.usesLogins { describeLogin(grant.record, name: connection.name, in: &status) }
     return status

@@ -28,6 +28,7 @@ extension Authorizer {
     var token = GrantedToken(
       sentAt: sentAt, lifetime: response.expiresIn, members: members,
       scope: response.scope.isEmpty ? nil : response.scope, missingScope: missing)
+    token.findings = response.findings.prefix(GrantedToken.findingsMax).map(\.description)
     token.context = context
     token.contextStart = contextStart
     if case .code = ask.kind { token.idToken = response.idToken?.bytes }
@@ -140,6 +141,9 @@ extension Authorizer {
 }
 
 extension GrantedToken {
+  /// Findings that are kept of one answer.
+  fileprivate static var findingsMax: Int { 8 }
+
   fileprivate static func append(context: [UInt8], to members: inout [UInt8]) {
     guard !context.isEmpty else { return }
     members += Array(",\"context\":".utf8)

@@ -16,6 +16,8 @@ package struct GrantRecord: Sendable, Equatable {
   /// What the server granted, in its own spelling.
   package var scope: String?
   package var missingScope: [String] = []
+  /// What was odd about the last answer that brought a token.
+  package var findings: [String] = []
   package var lastError: LastError?
   package var renewal: Renewal
   package var rotation = RefreshTokenFacts.Rotation.unknown
@@ -96,6 +98,7 @@ extension GrantRecord {
   package mutating func adopt(_ token: GrantedToken) {
     scope = token.scope
     missingScope = token.missingScope
+    findings = token.findings
     context = token.context
     lastError = nil
     scopeWasFlipped = false
@@ -110,7 +113,7 @@ extension GrantRecord {
     static let errorAt: UInt8 = 13, errorAttempts: UInt8 = 14
     static let renewal: UInt8 = 15, rotation: UInt8 = 16, lostReplies: UInt8 = 17, lostAt: UInt8 = 18
     static let requestedScope: UInt8 = 19, context: UInt8 = 20, sendsScope: UInt8 = 21, scopeWasFlipped: UInt8 = 22
-    static let authorizedAt: UInt8 = 23, identity: UInt8 = 24
+    static let authorizedAt: UInt8 = 23, identity: UInt8 = 24, findings: UInt8 = 25
   }
 
   package var encoded: [UInt8] {
@@ -140,6 +143,7 @@ extension GrantRecord {
     if sendsScope { out.put(Tag.sendsScope, [1]) }
     if scopeWasFlipped { out.put(Tag.scopeWasFlipped, [1]) }
     if let identity { out.put(Tag.identity, identity) }
+    if !findings.isEmpty { out.put(Tag.findings, findings.joined(separator: "\n")) }
     if let authorizedAt { out.put(Tag.authorizedAt, authorizedAt.milliseconds) }
     return out.bytes
   }
@@ -162,6 +166,8 @@ extension GrantRecord {
     sendsScope = fields.bytes(Tag.sendsScope) == [1]
     scopeWasFlipped = fields.bytes(Tag.scopeWasFlipped) == [1]
     identity = fields.text(Tag.identity)
+    // Bytes, not characters: a line end and a combining mark after it are one character.
+    findings = fields.text(Tag.findings).map { $0.utf8.split(separator: 0x0A).map { String(Substring($0)) } } ?? []
     authorizedAt = fields.milliseconds(Tag.authorizedAt).map { Timestamp(milliseconds: $0) }
     nextAttemptAt = Moment(fields.bytes(Tag.nextAttemptAt))
     scope = fields.text(Tag.scope)

@@ -11,6 +11,8 @@ package struct GrantedToken: Sendable {
   package var members: [UInt8]
   package var scope: String?
   package var missingScope: [String]
+  /// What was odd about the answer, in words.
+  package var findings: [String] = []
   /// What the answer brought; nil: the one in force stays. Secret: wiped once it is sealed.
   package var refreshToken: [UInt8]?
   /// It is another one than was sent.
