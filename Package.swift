@@ -121,7 +121,7 @@ let package = Package(
       path: "Tests/StoreTortureHelper", swiftSettings: adapter),
     tests("CurlHTTP", ["ConnectionCore", "SMARTProtocol", "FHIRControl"]),
     tests("SodiumVault", ["ConnectionCore", "LMDBStore"]),
-    tests("JWTSigner", ["ConnectionCore"]),
+    tests("JWTSigner", ["ConnectionCore", "SMARTProtocol"]),
     tests("SystemdHost", ["CSystemd", "ConnectionCore", "SMARTProtocol", "FHIRControl"]),
     tests("DispatchSupport"),
     tests("FHIRDaemon", ["ConnectionCore", "SMARTProtocol", "FHIRControl", "DispatchSupport"]),

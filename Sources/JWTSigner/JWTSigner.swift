@@ -1,13 +1,25 @@
 /// Makes, imports and uses client keys, and verifies signed tokens: the port `ClientSigner` on swift-crypto's BoringSSL.
 package import ConnectionCore
 import Crypto
+import Dispatch
 import SMARTProtocol
 
 package struct JWTSigner: ClientSigner {
   package init() {}
 
-  package func makeKey(_ algorithm: SigningAlgorithm) throws(ClientKeyProblem) -> ClientKeyMaterial {
-    try Self.material(try PrivateKey.make(algorithm), algorithm)
+  /// An RSA key takes some hundred milliseconds; Swift's own threads are one for each processor.
+  private static let queue = DispatchQueue(label: "fhird.keys")
+
+  package func makeKey(_ algorithm: SigningAlgorithm) async throws(ClientKeyProblem) -> ClientKeyMaterial {
+    let made: Result<ClientKeyMaterial, ClientKeyProblem> = await withCheckedContinuation { continuation in
+      Self.queue.async {
+        continuation.resume(
+          returning: Result { () throws(ClientKeyProblem) in
+            try Self.material(try PrivateKey.make(algorithm), algorithm)
+          })
+      }
+    }
+    return try made.get()
   }
 
   package func importKey(_ text: [UInt8], algorithm: SigningAlgorithm?) throws(ClientKeyProblem) -> ClientKeyMaterial {
@@ -44,6 +56,6 @@ package struct JWTSigner: ClientSigner {
   /// base64url or names of curves, so nothing needs escaping. Source: RFC 7638 section 3.
   static func thumbprint(_ members: [String: String]) -> String {
     let text = members.sorted { $0.key < $1.key }.map { "\"\($0.key)\":\"\($0.value)\"" }.joined(separator: ",")
-    return Base64Text.urlEncoded(SHA256.hash(data: Array("{\(text)}".utf8)))
+    return Base64URL.encode(Array(SHA256.hash(data: Array("{\(text)}".utf8))))
   }
 }

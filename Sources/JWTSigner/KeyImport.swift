@@ -40,7 +40,7 @@ enum KeyImport {
       case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY":
         // An old OpenSSL's own way. Source: RFC 1421 section 4.6.1.1.
         guard body.firstRange(of: Array("Proc-Type:".utf8)) == nil else { throw .encrypted }
-        guard var der = Base64Text.decoded(body, .pem) else { throw .notAKey(detail: "the PEM block is not base64") }
+        guard var der = PEMBody.decoded(body) else { throw .notAKey(detail: "the PEM block is not base64") }
         defer { wipe(&der) }
         return try key(der, isEC: label == "EC PRIVATE KEY")
       case "OPENSSH PRIVATE KEY": throw .unsupportedKey(kind: "an OpenSSH key")
@@ -126,7 +126,7 @@ enum KeyImport {
 
   private static func ec(_ jwk: JSON, _ number: [UInt8]?) throws(ClientKeyProblem) -> PrivateKey {
     guard let number else { throw .publicOnly }
-    guard var bytes = Base64Text.decoded(number, .url) else { throw .notAKey(detail: "d is not base64url") }
+    guard var bytes = Base64URL.decode(bytes: number) else { throw .notAKey(detail: "d is not base64url") }
     defer { wipe(&bytes) }
     let key: PrivateKey
     switch jwk["crv"]?.string {
@@ -144,8 +144,8 @@ enum KeyImport {
     }
     let known = try key.publicMembers
     for name in ["x", "y"] {
-      guard let brought = jwk[name]?.string, let point = Base64Text.decoded(brought.utf8, .url),
-        let own = known[name].flatMap({ Base64Text.decoded($0.utf8, .url) }),
+      guard let brought = jwk[name]?.string, let point = Base64URL.decode(bytes: brought.utf8),
+        let own = known[name].flatMap({ Base64URL.decode(bytes: $0.utf8) }),
         // Some leave leading zeros out, which they must not; the key is sound all the same.
         point.drop(while: { $0 == 0 }).elementsEqual(own.drop(while: { $0 == 0 }))
       else { throw .notAKey(detail: "x and y do not belong to d") }
@@ -158,7 +158,7 @@ enum KeyImport {
     var numbers: [[UInt8]] = []
     defer { for i in numbers.indices { wipe(&numbers[i]) } }
     for name in ["n", "e"] {
-      guard let number = jwk[name]?.string.flatMap({ Base64Text.decoded($0.utf8, .url) }), !number.isEmpty else {
+      guard let number = jwk[name]?.string.flatMap({ Base64URL.decode(bytes: $0.utf8) }), !number.isEmpty else {
         throw .notAKey(detail: "\(name) is missing or not base64url")
       }
       numbers.append(number)
@@ -167,7 +167,7 @@ enum KeyImport {
       guard let text = secrets[name] else {
         throw .notAKey(detail: "the JWK has d, but not all of p, q, dp, dq and qi")
       }
-      guard let number = Base64Text.decoded(text, .url), !number.isEmpty else {
+      guard let number = Base64URL.decode(bytes: text), !number.isEmpty else {
         throw .notAKey(detail: "\(name) is not base64url")
       }
       numbers.append(number)

@@ -83,8 +83,8 @@ enum PrivateKey {
       case .rsa(let key):
         guard let numbers = try? key.publicKey.getKeyPrimitives() else { throw .cannotSign }
         return [
-          "kty": "RSA", "n": Base64Text.urlEncoded(numbers.modulus),
-          "e": Base64Text.urlEncoded(numbers.publicExponent),
+          "kty": "RSA", "n": Base64URL.encode(numbers.modulus),
+          "e": Base64URL.encode(numbers.publicExponent),
         ]
       }
     }
@@ -95,8 +95,8 @@ enum PrivateKey {
     let coordinates = x963.dropFirst()
     let half = coordinates.count / 2
     return [
-      "kty": "EC", "crv": curve, "x": Base64Text.urlEncoded(coordinates.prefix(half)),
-      "y": Base64Text.urlEncoded(coordinates.suffix(half)),
+      "kty": "EC", "crv": curve, "x": Base64URL.encode(coordinates.prefix(half)),
+      "y": Base64URL.encode(coordinates.suffix(half)),
     ]
   }
 

@@ -43,8 +43,8 @@ struct SignedToken {
   init?(_ token: [UInt8]) {
     guard token.count <= Self.bytesMax else { return nil }
     let parts = token.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-    guard parts.count == 3, let header = Base64Text.decoded(parts[0], .url),
-      Base64Text.decoded(parts[1], .url) != nil, let signature = Base64Text.decoded(parts[2], .url),
+    guard parts.count == 3, let header = Base64URL.decode(bytes: parts[0]),
+      Base64URL.decode(bytes: parts[1]) != nil, let signature = Base64URL.decode(bytes: parts[2]),
       let document = try? JSONDocument(header, limits: Self.headerLimits), document.topLevelDuplicates.isEmpty,
       let algorithm = document.root["alg"]?.string.flatMap(VerifyingAlgorithm.init(rawValue:)),
       // RFC 7515 section 4.1.11: a recipient that does not know a critical member must refuse.
@@ -118,7 +118,7 @@ struct PublicKeySet {
   }
 
   private static func number(_ jwk: JSON, _ name: String) -> [UInt8]? {
-    guard let text = jwk[name]?.string, let bytes = Base64Text.decoded(text.utf8, .url), !bytes.isEmpty else {
+    guard let text = jwk[name]?.string, let bytes = Base64URL.decode(bytes: text.utf8), !bytes.isEmpty else {
       return nil
     }
     return bytes

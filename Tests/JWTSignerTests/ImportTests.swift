@@ -1,6 +1,7 @@
 /// Keys that somebody brings: every common form is taken, everything else is refused with words that help.
 import ConnectionCore
 import Foundation
+import SMARTProtocol
 import Testing
 
 @testable import JWTSigner
@@ -139,11 +140,11 @@ import Testing
   @Test(arguments: [0, 1, 2, 3, 4, 63, 64, 65])
   func `base64url goes there and back, and has one spelling`(count: Int) {
     let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 * 37 + 251) }
-    let text = Base64Text.urlEncoded(bytes)
-    #expect(Base64Text.decoded(text.utf8, .url) == bytes)
-    #expect(Base64Text.decoded("A".utf8, .url) == nil)
-    #expect(Base64Text.decoded("AB".utf8, .url) == nil)
-    #expect(Base64Text.decoded("AA==".utf8, .url) == nil)
-    #expect(Base64Text.decoded("AA==\n".utf8, .pem) == [0])
+    let text = Base64URL.encode(bytes)
+    #expect(Base64URL.decode(bytes: text.utf8) == bytes)
+    #expect(Base64URL.decode(bytes: "A".utf8) == nil)
+    #expect(Base64URL.decode(bytes: "AB".utf8) == nil)
+    #expect(Base64URL.decode(bytes: "AA==".utf8) == nil)
+    #expect(PEMBody.decoded("AA==\n".utf8) == [0])
   }
 }

@@ -1,6 +1,7 @@
 /// Keys that are made: what is published of them, and that their signatures hold before a second implementation.
 import ConnectionCore
 import Foundation
+import SMARTProtocol
 import Testing
 
 @testable import JWTSigner
@@ -9,9 +10,11 @@ import Testing
   private let signer = JWTSigner()
 
   @Test(arguments: SigningAlgorithm.allCases)
-  func `R5.09 what is signed verifies against the published key and nothing else`(algorithm: SigningAlgorithm) throws {
-    let key = try signer.makeKey(algorithm)
-    let other = try signer.makeKey(algorithm)
+  func `R5.09 what is signed verifies against the published key and nothing else`(algorithm: SigningAlgorithm)
+    async throws
+  {
+    let key = try await signer.makeKey(algorithm)
+    let other = try await signer.makeKey(algorithm)
     let header = ["alg": algorithm.rawValue, "kid": key.kid, "typ": "JWT"]
     let token = try signer.token(header, key)
     #expect(signer.verifies(token, jwks: jwks(key.publicJWK)))
@@ -26,33 +29,33 @@ import Testing
     }
   }
 
-  @Test func `R5.09 an ECDSA signature is r and s of full length`() throws {
-    let es384 = try signer.makeKey(.es384)
-    let es256 = try signer.makeKey(.es256)
+  @Test func `R5.09 an ECDSA signature is r and s of full length`() async throws {
+    let es384 = try await signer.makeKey(.es384)
+    let es256 = try await signer.makeKey(.es256)
     for i in 0..<300 {
       #expect(try signer.signature(Array("input \(i)".utf8), es384).count == 96)
       #expect(try signer.signature(Array("input \(i)".utf8), es256).count == 64)
     }
   }
 
-  @Test func `R5.09 openssl verifies what ES384 and RS384 signed`() throws {
+  @Test func `R5.09 openssl verifies what ES384 and RS384 signed`() async throws {
     let openssl = try OpenSSL()
     let input = Array(Vectors.rs256Input.utf8)
     try openssl.write(input, "input")
 
-    let rsa = try signer.makeKey(.rs384)
+    let rsa = try await signer.makeKey(.rs384)
     try openssl.write(rsa.privateBytes, "rsa.der")
     try openssl.write(try signer.signature(input, rsa), "rsa.sig")
     try openssl.run("pkey -inform DER -in rsa.der -pubout -out rsa.pub")
     try openssl.run("dgst -sha384 -verify rsa.pub -signature rsa.sig input")
     let modulus = String(decoding: try openssl.run("rsa -pubin -in rsa.pub -noout -modulus"), as: UTF8.self)
-    let published = try #require(Base64Text.decoded((rsa.publicJWK["n"] ?? "").utf8, .url))
+    let published = try #require(Base64URL.decode(bytes: (rsa.publicJWK["n"] ?? "").utf8))
     #expect(modulus.lowercased() == "modulus=\(published.hex)\n")
     #expect(published.count == 3072 / 8)
 
-    let ec = try signer.makeKey(.es384)
-    let x = try #require(Base64Text.decoded((ec.publicJWK["x"] ?? "").utf8, .url))
-    let y = try #require(Base64Text.decoded((ec.publicJWK["y"] ?? "").utf8, .url))
+    let ec = try await signer.makeKey(.es384)
+    let x = try #require(Base64URL.decode(bytes: (ec.publicJWK["x"] ?? "").utf8))
+    let y = try #require(Base64URL.decode(bytes: (ec.publicJWK["y"] ?? "").utf8))
     // SubjectPublicKeyInfo of a P-384 point. Source: RFC 5480 section 2.
     let head = try #require([UInt8](hex: "3076301006072a8648ce3d020106052b8104002203620004"))
     try openssl.write(head + x + y, "ec.der")
@@ -66,10 +69,10 @@ import Testing
   @Test(arguments: SigningAlgorithm.allCases)
   func `R5.11 a published key has its kid, its use, full coordinates and no private member`(
     algorithm: SigningAlgorithm
-  ) throws {
+  ) async throws {
     // Of 200 keys, most likely one has a coordinate that begins with a zero byte.
     for _ in 0..<(algorithm == .es384 || algorithm == .es256 ? 200 : 1) {
-      let key = try signer.makeKey(algorithm)
+      let key = try await signer.makeKey(algorithm)
       let jwk = key.publicJWK
       #expect(Set(jwk.keys).isSubset(of: PublicJWK.members))
       #expect(jwk["kid"] == key.kid && jwk["use"] == "sig" && jwk["alg"] == algorithm.rawValue)
@@ -81,7 +84,7 @@ import Testing
     }
   }
 
-  @Test func `R5.11 the kid is the thumbprint of RFC 7638, whatever else the key says of itself`() throws {
+  @Test func `R5.11 the kid is the thumbprint of RFC 7638, whatever else the key says of itself`() async throws {
     #expect(JWTSigner.thumbprint(Vectors.thumbprintKey) == Vectors.thumbprint)
     var jwk = Vectors.rsaPrivate
     let plain = try signer.importKey(json(jwk), algorithm: nil)
@@ -91,8 +94,8 @@ import Testing
     #expect(plain.kid == JWTSigner.thumbprint(["kty": "RSA", "n": jwk["n"] ?? "", "e": jwk["e"] ?? ""]))
   }
 
-  @Test func `R5.13 nothing of a private half is printed, and a wiped key has none`() throws {
-    var key = try signer.makeKey(.es384)
+  @Test func `R5.13 nothing of a private half is printed, and a wiped key has none`() async throws {
+    var key = try await signer.makeKey(.es384)
     for text in ["\(key)", String(reflecting: key), String(describing: [key])] {
       #expect(!text.contains("privateBytes") && text.contains(key.kid))
     }
@@ -103,8 +106,8 @@ import Testing
     #expect(key.privateBytes.isEmpty)
   }
 
-  @Test func `R5.13 a stored key that is damaged or of another kind does not sign, and says so`() throws {
-    let key = try signer.makeKey(.es384)
+  @Test func `R5.13 a stored key that is damaged or of another kind does not sign, and says so`() async throws {
+    let key = try await signer.makeKey(.es384)
     #expect(throws: ClientKeyProblem.cannotSign) {
       try [UInt8](repeating: 0, count: 48).withUnsafeBytes { try signer.sign([1], privateBytes: $0, .es384) }
     }
@@ -118,9 +121,9 @@ import Testing
     }
   }
 
-  @Test func `R5.09 the signature of RFC 7515 A.2 comes out to the byte`() throws {
+  @Test func `R5.09 the signature of RFC 7515 A.2 comes out to the byte`() async throws {
     let key = try signer.importKey(json(Vectors.rsaPrivate), algorithm: .rs256)
     #expect(
-      Base64Text.urlEncoded(try signer.signature(Array(Vectors.rs256Input.utf8), key)) == Vectors.rs256Signature)
+      Base64URL.encode(try signer.signature(Array(Vectors.rs256Input.utf8), key)) == Vectors.rs256Signature)
   }
 }

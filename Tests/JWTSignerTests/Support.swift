@@ -1,6 +1,7 @@
 /// What the tests of the signer share: JSON, tokens, and openssl as the second implementation.
 import ConnectionCore
 import Foundation
+import SMARTProtocol
 
 @testable import JWTSigner
 
@@ -11,8 +12,8 @@ func jwks(_ keys: [String: String]...) -> [UInt8] { json(["keys": keys]) }
 extension ClientSigner {
   /// A compact JWS by this key.
   func token(_ header: [String: String], _ material: ClientKeyMaterial) throws -> [UInt8] {
-    let input = Array("\(Base64Text.urlEncoded(json(header))).\(Vectors.payload)".utf8)
-    return input + Array(".\(Base64Text.urlEncoded(try signature(input, material)))".utf8)
+    let input = Array("\(Base64URL.encode(json(header))).\(Vectors.payload)".utf8)
+    return input + Array(".\(Base64URL.encode(try signature(input, material)))".utf8)
   }
 
   func signature(_ input: [UInt8], _ material: ClientKeyMaterial) throws -> [UInt8] {

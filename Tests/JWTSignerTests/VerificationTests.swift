@@ -1,6 +1,7 @@
 /// Tokens of servers: what verifies, and everything that must not.
 import ConnectionCore
 import Foundation
+import SMARTProtocol
 import Testing
 
 @testable import JWTSigner
@@ -17,24 +18,24 @@ import Testing
     #expect(!signer.verifies(Array(Vectors.es256Token.utf8), jwks: jwks(rsaPublic)))
   }
 
-  @Test func `R6.08 none and HMAC never verify, not even with the public key as the secret`() throws {
+  @Test func `R6.08 none and HMAC never verify, not even with the public key as the secret`() async throws {
     #expect(!signer.verifies(Array(Vectors.hs256Token.utf8), jwks: jwks(Vectors.hmacKey)))
     for algorithm in ["none", "None", "HS256", "HS384", "HS512", "", "EdDSA", "RS1"] {
-      let header = Base64Text.urlEncoded(json(["alg": algorithm]))
+      let header = Base64URL.encode(json(["alg": algorithm]))
       for signature in ["", Vectors.rs256Signature] {
         let token = Array("\(header).\(Vectors.payload).\(signature)".utf8)
         #expect(!signer.verifies(token, jwks: jwks(rsaPublic, ecPublic, Vectors.hmacKey)), "\(algorithm)")
       }
     }
-    let noAlgorithm = Array("\(Base64Text.urlEncoded(Array("{}".utf8))).\(Vectors.payload).AA".utf8)
+    let noAlgorithm = Array("\(Base64URL.encode(Array("{}".utf8))).\(Vectors.payload).AA".utf8)
     #expect(!signer.verifies(noAlgorithm, jwks: jwks(rsaPublic)))
   }
 
   @Test func `R6.08 the kid picks the key; without one, or with one that nobody has, every fitting key is tried`()
-    throws
+    async throws
   {
-    let key = try signer.makeKey(.es384)
-    let other = try signer.makeKey(.es384)
+    let key = try await signer.makeKey(.es384)
+    let other = try await signer.makeKey(.es384)
     func token(_ kid: String?) throws -> [UInt8] {
       try signer.token(["alg": "ES384"].merging(kid.map { ["kid": $0] } ?? [:]) { $1 }, key)
     }
@@ -51,25 +52,25 @@ import Testing
     #expect(signer.verifies(rs256Token, jwks: jwks(rsaPublic.merging(["alg": "RS256", "use": "sig"]) { $1 })))
   }
 
-  @Test func `R6.08 a header with critical members is refused`() throws {
-    let key = try signer.makeKey(.es256)
-    let header = Base64Text.urlEncoded(Array(#"{"alg":"ES256","crit":["exp"],"exp":1}"#.utf8))
+  @Test func `R6.08 a header with critical members is refused`() async throws {
+    let key = try await signer.makeKey(.es256)
+    let header = Base64URL.encode(Array(#"{"alg":"ES256","crit":["exp"],"exp":1}"#.utf8))
     let input = Array("\(header).\(Vectors.payload)".utf8)
-    let token = input + Array(".\(Base64Text.urlEncoded(try signer.signature(input, key)))".utf8)
+    let token = input + Array(".\(Base64URL.encode(try signer.signature(input, key)))".utf8)
     #expect(!signer.verifies(token, jwks: jwks(key.publicJWK)))
   }
 
-  @Test func `R6.08 PS256 and ES512 of openssl verify`() throws {
+  @Test func `R6.08 PS256 and ES512 of openssl verify`() async throws {
     let openssl = try OpenSSL()
     func verified(_ algorithm: String, _ jwk: [String: String], sign: (borrowing OpenSSL) throws -> [UInt8]) throws
       -> Bool
     {
-      let input = "\(Base64Text.urlEncoded(json(["alg": algorithm]))).\(Vectors.payload)"
+      let input = "\(Base64URL.encode(json(["alg": algorithm]))).\(Vectors.payload)"
       try openssl.write(Array(input.utf8), "input")
       let signature = try sign(openssl)
-      return signer.verifies(Array("\(input).\(Base64Text.urlEncoded(signature))".utf8), jwks: jwks(jwk))
+      return signer.verifies(Array("\(input).\(Base64URL.encode(signature))".utf8), jwks: jwks(jwk))
     }
-    let rsa = try signer.makeKey(.rs256)
+    let rsa = try await signer.makeKey(.rs256)
     try openssl.write(rsa.privateBytes, "rsa.der")
     var jwk = rsa.publicJWK
     jwk["alg"] = nil
@@ -112,11 +113,11 @@ import Testing
   }
 
   @Test(.enabled(if: sharedFolder != nil, "no sample data: set FHIRD_SHARED"))
-  func `R5.11 SMART's own example keys are read, and verify nothing that they did not sign`() throws {
+  func `R5.11 SMART's own example keys are read, and verify nothing that they did not sign`() async throws {
     for (name, algorithm) in [("ES384", "ES384"), ("RS384", "RS384")] {
       let path = "\(sharedFolder ?? "")/data/oauth/smart-ig-\(name).public.jwks.json"
       let set = Array(try Data(contentsOf: URL(fileURLWithPath: path)))
-      let key = try signer.makeKey(SigningAlgorithm(rawValue: algorithm) ?? .es384)
+      let key = try await signer.makeKey(SigningAlgorithm(rawValue: algorithm) ?? .es384)
       #expect(try !signer.verifies(signer.token(["alg": algorithm], key), jwks: set))
       let text = String(decoding: set, as: UTF8.self)
       #expect(throws: ClientKeyProblem.notAKey(detail: "it is a key set; give the one key out of it")) {

@@ -19,7 +19,7 @@ extension Commands {
     // Before a key is made: that takes a while, and an import must not be told more than it needs.
     if parameters.privateKey == nil { try refuseSecond(algorithm ?? .es384, keys, found) }
     let kid = try givenKID(parameters)
-    var material = try material(algorithm, parameters.privateKey)
+    var material = try await material(algorithm, parameters.privateKey)
     defer { material.wipe() }
     if let kid { material = material.named(kid) }
     try refuseSecond(material.algorithm, keys, found)
@@ -69,7 +69,7 @@ extension Commands {
     }
     var made: [String] = []
     for algorithm in rotation.toMake {
-      var material = try material(algorithm, nil)
+      var material = try await material(algorithm, nil)
       let record = ClientKeyRecord(
         material, of: found.id, createdAt: keys.plan.now, signsFrom: rotation.signsFrom)
       batch.conditions.append(.init(Ledger.clientKeyAddress(found.id, kid: record.kid), nil))
@@ -193,11 +193,11 @@ extension Commands {
   /// Longer ones have not been seen; a thumbprint has 43.
   static var kidBytesMax: Int { 128 }
 
-  private func material(_ algorithm: SigningAlgorithm?, _ privateKey: String?) throws(ControlError)
+  private func material(_ algorithm: SigningAlgorithm?, _ privateKey: String?) async throws(ControlError)
     -> ClientKeyMaterial
   {
     do throws(ClientKeyProblem) {
-      guard let privateKey else { return try signer.makeKey(algorithm ?? .es384) }
+      guard let privateKey else { return try await signer.makeKey(algorithm ?? .es384) }
       var text = Array(privateKey.utf8)
       defer { wipe(&text) }
       return try signer.importKey(text, algorithm: algorithm)

@@ -8,7 +8,11 @@ extension Engine {
   func beginLogin(_ pending: PendingAuthorization, state: String) async throws(ControlError) {
     let address = ledger.pendingAddress(state: state)
     do throws(LedgerError) {
-      guard try ledger.count(of: .pending) < PendingAuthorization.countMax else { throw .store(.conflict(.pending)) }
+      if try ledger.count(of: .pending) >= PendingAuthorization.countMax {
+        // Those that have ended are remembered for a second callback only.
+        await forgetLogins(ended: true)
+        guard try ledger.count(of: .pending) < PendingAuthorization.countMax else { throw .store(.conflict(.pending)) }
+      }
       try await ledger.commit(
         RecordBatch(
           conditions: [.init(address, nil)],
@@ -218,7 +222,8 @@ extension Engine {
   }
 
   /// Forgets logins that ended or expired long enough ago.
-  package func forgetLogins() async {
+  /// - Parameter ended: all that have ended, however short ago.
+  package func forgetLogins(ended: Bool = false) async {
     let now = clock.wall()
     var after: [UInt8]?
     var forgotten: [RecordBatch.Write] = []
@@ -229,7 +234,14 @@ extension Engine {
         for stored in page {
           // One that does not open is of no use to anybody.
           let pending = try? ledger.pending(in: stored).record
-          if pending?.isForgotten(at: now) ?? true { forgotten.append(.delete(RecordAddress(.pending, stored.key))) }
+          let isOver =
+            switch pending?.progress(at: now) {
+            case .pending, .redeeming: false
+            case .completed, .failed, .cancelled, .expired, nil: true
+            }
+          if pending?.isForgotten(at: now) ?? true || (ended && isOver) {
+            forgotten.append(.delete(RecordAddress(.pending, stored.key)))
+          }
         }
       } while after != nil
       guard !forgotten.isEmpty else { return }

@@ -93,11 +93,11 @@ package enum ClientKeyProblem: Error, Sendable, Hashable {
   }
 }
 
-/// Signs with client keys and verifies what servers have signed. Synchronous: microseconds, but for RSA (about one
-/// millisecond to sign, some hundred to make a key).
+/// Signs with client keys and verifies what servers have signed. Synchronous, but for making keys: microseconds,
+/// and about one millisecond to sign with RSA.
 package protocol ClientSigner: Sendable {
-  /// P-384, P-256, or RSA with 3072 bits.
-  func makeKey(_ algorithm: SigningAlgorithm) throws(ClientKeyProblem) -> ClientKeyMaterial
+  /// P-384, P-256, or RSA with 3072 bits; made on a queue of the signer's own, so that nobody else waits for it.
+  func makeKey(_ algorithm: SigningAlgorithm) async throws(ClientKeyProblem) -> ClientKeyMaterial
 
   /// - Parameters:
   ///   - text: PEM (PKCS#8, PKCS#1, SEC 1) or a private JWK. The caller wipes it.
