@@ -161,13 +161,16 @@ struct RefreshTests {
       // Somebody asks for each of them, again and again, for as long as it takes the breaker's second opening.
       let deadline = monotonicSeconds() + 6
       while monotonicSeconds() < deadline {
-        for i in 0..<40 { _ = try await stage.control.call("token.get", ["connection": .string("c\(i)")]) }
+        for i in 0..<40 where monotonicSeconds() < deadline {
+          _ = try await stage.control.call("token.get", ["connection": .string("c\(i)")])
+        }
       }
       let count = try await stage.server.count(path: "/shared/token")
       #expect(count >= 1)
       #expect(count <= 40, "\(count) requests in six seconds")
       try await stage.server.dropRules()
-      for i in 0..<40 { try await stage.status("c\(i)", becomes: .active, within: 60) }
+      // On a machine that is slow the breaker may have opened for its longest, three minutes.
+      for i in 0..<40 { try await stage.status("c\(i)", becomes: .active, within: 200) }
     }
   }
 
