@@ -28,8 +28,10 @@ package struct ResourceLocation: Sendable, Hashable {
       resolved = base.map { URLReference.resolve(text, against: $0.text + "/") } ?? text
     }
     url = resolved
-    isElsewhere = base.map { base in (try? FHIRPageURL(resolved))?.origin != base.origin } ?? false
-    let path = bytes.prefix { $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") }
+    let page = try? FHIRPageURL(resolved)
+    isElsewhere = base.map { page?.origin != $0.origin } ?? false
+    // Of an absolute URL the path alone: a host could be called Patient.
+    let path = (page?.path ?? text).utf8.prefix { $0 != UInt8(ascii: "?") && $0 != UInt8(ascii: "#") }
     let segments = path.split(separator: UInt8(ascii: "/")).map {
       String(decoding: PathParts.unescaped(Array($0)), as: UTF8.self)
     }
