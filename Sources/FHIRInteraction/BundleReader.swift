@@ -26,7 +26,7 @@ package struct BundleReader: Sendable {
     case resourceTooLong(limit: Int)
     case entryTooLong(limit: Int)
     case tooManyEntries(limit: Int)
-    /// A JSON document, but no Bundle; `found` is its resourceType.
+    /// Something else; `found` is its resourceType, where it has one.
     case notABundle(found: String?)
 
     /// Lower case, no full stop.
@@ -37,7 +37,7 @@ package struct BundleReader: Sendable {
       case .entryTooLong(let limit): "the Bundle has more than \(limit) bytes beside its resources"
       case .tooManyEntries(let limit): "the Bundle has more than \(limit) entries"
       case .notABundle(let found?): "the answer is a resource of type \(found), not a Bundle"
-      case .notABundle(nil): "the answer is JSON, but no Bundle"
+      case .notABundle(nil): "the answer is no Bundle"
       }
     }
   }

@@ -85,7 +85,8 @@ extension BundleReader {
 
   private mutating func value(_ byte: UInt8, _ bytes: [UInt8], _ cursor: inout BundleCursor) throws(Fault) {
     if depth == 0, byte != UInt8(ascii: "{") {
-      throw byte == UInt8(ascii: "[") ? .notABundle(found: nil) : wrong(cursor)
+      // What could be JSON is not read on: no Bundle begins like this.
+      throw "[\"-0123456789tfn".utf8.contains(byte) ? .notABundle(found: nil) : wrong(cursor)
     }
     if byte != UInt8(ascii: "{") { noteOdd(byte) }
     switch byte {

@@ -123,6 +123,7 @@ package struct Paging: Sendable {
   ) {
     self.init(request, limits: limits, allowed: allowed, rewrites: rewrites)
     state = .following
+    result.isContinued = true
     current = link
     seen = [PageTally.hash(link.utf8)]
   }

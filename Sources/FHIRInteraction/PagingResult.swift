@@ -68,6 +68,8 @@ package struct PagingResult: Sendable, Hashable {
   package var end: Paging.End?
   /// The link to go on with.
   package var resume: String?
+  /// Pages before these were read by a former run.
+  var isContinued = false
 
   /// Findings that are kept.
   private static let findingsMax = 32
@@ -101,7 +103,8 @@ package struct PagingResult: Sendable, Hashable {
 
   mutating func finish(_ end: Paging.End) {
     self.end = end
-    if case .said(let number) = total, end == .complete, number != matches {
+    // A search for the count alone has a total and nothing else.
+    if case .said(let number) = total, end == .complete, !isContinued, matches > 0, number != matches {
       total = .estimate(number)
       note("total-differs", "total says \(number), and \(matches) matches came")
     }

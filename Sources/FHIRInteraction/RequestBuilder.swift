@@ -52,7 +52,7 @@ extension FHIRRequest {
   /// - Parameter url: as `Paging` gave it.
   package init(page url: String, at base: FHIRBaseURL, options: RequestOptions = RequestOptions()) throws(Problem) {
     var draft = Draft(base: base, options: options)
-    draft.absolute = url
+    do { draft.absolute = try FHIRPageURL(url).text } catch { throw .badURL(error) }
     draft.repeatability = .safe
     draft.expects = .resource("Bundle")
     self = try draft.request()
@@ -212,7 +212,7 @@ private struct Draft {
       parsed.origin == base.origin
       && (parsed.path == base.path || parsed.path.hasPrefix(base.path.hasSuffix("/") ? base.path : base.path + "/"))
     guard isBelow || options.allowedOrigins.contains(parsed.origin) else { throw .foreignOrigin(parsed.origin) }
-    return text
+    return parsed.text
   }
 
   func request() throws(FHIRRequest.Problem) -> FHIRRequest {

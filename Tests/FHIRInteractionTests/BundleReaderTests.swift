@@ -187,4 +187,26 @@ private let page = """
     #expect(fault(bundle("{},{},{}")) == .tooManyEntries(limit: 2))
     #expect(fault(String(repeating: " ", count: 1001)) == .json(.tooLong(limit: 1000)))
   }
+
+  @Test func `of five thousand damaged Bundles none crashes, and every line that leaves is JSON`() {
+    let original = Array(page.utf8)
+    var mutator = Mutator(seed: 9)
+    for _ in 0..<5000 {
+      var reader = BundleReader()
+      let bytes = mutator.mutate(original)
+      let cut = mutator.below(bytes.count + 1)
+      var entries: [BundleEntry] = []
+      var end: BundleReader.Fault?
+      do throws(BundleReader.Fault) {
+        entries += try reader.feed(Array(bytes[..<cut]))
+        entries += try reader.feed(Array(bytes[cut...]))
+        _ = try reader.finish()
+      } catch { end = error }
+      #expect(end?.sentence.isEmpty != true)
+      for line in entries.compactMap(\.line) {
+        #expect((try? JSONDocument(line, limits: .small))?.root.object != nil)
+        #expect(!line.contains(0x0A))
+      }
+    }
+  }
 }
