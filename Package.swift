@@ -58,7 +58,8 @@ let package = Package(
     pure("FHIRControl"),
     pure("SMARTProtocol"),
     pure("FHIRSchema", ["SMARTProtocol"]),
-    pure("ConnectionCore", ["FHIRControl", "SMARTProtocol", "FHIRSchema"]),
+    pure("FHIRInteraction", ["SMARTProtocol", "FHIRSchema"]),
+    pure("ConnectionCore", ["FHIRControl", "SMARTProtocol", "FHIRSchema", "FHIRInteraction"]),
 
     // Adapters: one library each, one port each.
     adapts("LMDBStore", ["CLMDB"], ["ConnectionCore"]),
@@ -114,6 +115,7 @@ let package = Package(
       name: "TestSupport", dependencies: ["ConnectionCore", "SMARTProtocol", "FHIRControl"], path: "Tests/TestSupport",
       swiftSettings: strict),
     tests("FHIRControl"), tests("SMARTProtocol"), tests("FHIRSchema", ["SMARTProtocol"]),
+    tests("FHIRInteraction", ["SMARTProtocol", "FHIRSchema", "FHIRControl"]),
     tests("ConnectionCore", ["FHIRControl", "SMARTProtocol"]),
     tests("LMDBStore", ["ConnectionCore", "StoreTortureHelper"]),
     .executableTarget(
@@ -129,8 +131,8 @@ let package = Package(
     .testTarget(
       name: "FuzzTests",
       dependencies: [
-        "FHIRControl", "SMARTProtocol", "FHIRSchema", "ConnectionCore", "CurlHTTP", "JWTSigner", "FHIRClient",
-        "FHIRDaemon", "SystemdHost",
+        "FHIRControl", "SMARTProtocol", "FHIRSchema", "FHIRInteraction", "ConnectionCore", "CurlHTTP", "JWTSigner",
+        "FHIRClient", "FHIRDaemon", "SystemdHost",
       ], swiftSettings: strict),
     .target(name: "FakeDaemon", path: "Tests/FakeDaemon", swiftSettings: strict),
     .testTarget(

@@ -106,7 +106,7 @@ struct SetupFailure: Error {
     switch request.method {
     case .get: try unsafe check(ccurl_set_get(handle, 1))
     case .head: try unsafe check(ccurl_set_no_body(handle, 1))
-    case .post, .put, .delete:
+    case .post, .put, .patch, .delete:
       if request.body != nil || request.method != .delete {
         try unsafe check(ccurl_set_post(handle, 1))
         try copyBody(request.body)

@@ -44,7 +44,7 @@ struct RequestPlan: Sendable {
     switch request.method {
     case .get, .head:
       guard request.body == nil else { throw Self.refusal("\(request.method.rawValue) has no body") }
-    case .post, .put, .delete:
+    case .post, .put, .patch, .delete:
       guard request.redirects == .never else {
         throw Self.refusal("redirects of \(request.method.rawValue) are not followed: it must not be sent twice")
       }

@@ -17,6 +17,9 @@ public enum ControlMethod: String, Sendable, CaseIterable, Codable {
   case authorizationComplete = "authorization.complete"
   case authorizationStatus = "authorization.status"
   case authorizationCancel = "authorization.cancel"
+  case fhirRead = "fhir.read"
+  case fhirSearch = "fhir.search"
+  case fhirRequest = "fhir.request"
   case keyCreate = "key.create"
   case keyRotate = "key.rotate"
   case keyList = "key.list"
@@ -30,7 +33,7 @@ public enum ControlMethod: String, Sendable, CaseIterable, Codable {
   /// How long the daemon works on a request that brings no `timeout_seconds`.
   public var defaultTimeoutSeconds: Double {
     switch self {
-    case .connectionTest: 120
+    case .connectionTest, .fhirRead, .fhirSearch, .fhirRequest: 120
     case .connectionRegister, .connectionSchema, .tokenGet, .tokenRefresh, .tokenRevoke, .tokenIntrospect,
       .authorizationStart,
       .authorizationComplete:

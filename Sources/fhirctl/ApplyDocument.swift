@@ -1,7 +1,6 @@
 /// The document of `fhirctl apply`, read and checked as a whole before anything is done.
 import FHIRControl
 import FoundationEssentials
-import Glibc
 
 struct ApplyDocument {
   struct Connection {
@@ -19,13 +18,13 @@ struct ApplyDocument {
   private static let secretMember = "client_secret_file"
 
   init(file: String) throws {
-    let bytes = try Self.contents(of: file)
+    let bytes = try InputFile.contents(of: file, bytesMax: Self.bytesMax)
     let root: JSONValue
     do { root = try JSONDecoder().decode(JSONValue.self, from: Data(bytes)) } catch {
-      throw Failure.usage("\(Self.named(file)) is not JSON", hint: "fhirctl apply --help shows a document")
+      throw Failure.usage("\(InputFile.named(file)) is not JSON", hint: "fhirctl apply --help shows a document")
     }
     guard case .object(let members) = root else {
-      throw Failure.usage("\(Self.named(file)) is no JSON object", hint: "fhirctl apply --help shows a document")
+      throw Failure.usage("\(InputFile.named(file)) is no JSON object", hint: "fhirctl apply --help shows a document")
     }
     try Self.refuseUnknown(members.keys, allowed: ["connections", "access"], at: "the document")
     for (index, value) in try Self.list(members["connections"], "connections").enumerated() {
@@ -42,26 +41,6 @@ struct ApplyDocument {
       throw Failure.usage("the connection \(each.name.debugDescription) stands there twice", hint: "name it once")
     }
   }
-
-  private static func contents(of file: String) throws(Failure) -> [UInt8] {
-    func unreadable() -> Failure {
-      .usage("\(named(file)) cannot be read: \(String(cString: strerror(errno)))", hint: "fhirctl apply -f FILE")
-    }
-    let descriptor = file == "-" ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY)
-    guard descriptor >= 0 else { throw unreadable() }
-    defer { if file != "-" { close(descriptor) } }
-    var bytes: [UInt8] = []
-    var buffer = [UInt8](repeating: 0, count: 64 << 10)
-    while bytes.count <= bytesMax {
-      let count = read(descriptor, &buffer, buffer.count)
-      if count == 0 { return bytes }
-      guard count > 0 || errno == EINTR else { throw unreadable() }
-      bytes += buffer.prefix(max(0, count))
-    }
-    throw .usage("\(named(file)) is longer than \(bytesMax >> 20) MiB", hint: "split it")
-  }
-
-  private static func named(_ file: String) -> String { file == "-" ? "standard input" : file }
 
   private static func list(_ value: JSONValue?, _ name: String) throws(Failure) -> [JSONValue] {
     guard let value else { return [] }

@@ -34,6 +34,7 @@ enum Console {
   }
 
   static var outputIsTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
+  static var errorIsTerminal: Bool { isatty(STDERR_FILENO) == 1 }
   static var inputIsTerminal: Bool { isatty(STDIN_FILENO) == 1 }
 
   /// Colours are for terminals that have them, and for people who want them. Source: no-color.org.

@@ -27,6 +27,7 @@ struct Fhirctl: ParsableCommand {
     version: "fhirctl \(productVersion)",
     subcommands: [
       StatusCommand.self, ConnectionCommand.self, LoginCommand.self, TokenCommand.self, ExecCommand.self,
+      FHIRCommand.self,
       HealthCommand.self, KeyCommand.self, AccessCommand.self, ApplyCommand.self, ServerCommand.self,
     ])
 

@@ -43,7 +43,7 @@ struct AnswerTests {
     }
   }
 
-  @Test func `gzip is unpacked, and a bomb stops at the limit`() async throws {
+  @Test func `R9.15 gzip is unpacked, and a bomb stops at the limit`() async throws {
     let python = try #require(TestMachine.python3)
     let zip = "import gzip,sys,base64; print(base64.b64encode(gzip.compress(eval(sys.argv[1]))).decode())"
     func packed(_ expression: String) async throws -> [UInt8] {

@@ -26,6 +26,7 @@ let package = Package(
     product("FHIRControl"),
     product("SMARTProtocol"),
     product("FHIRSchema", ["SMARTProtocol"]),
+    product("FHIRInteraction", ["SMARTProtocol", "FHIRSchema"]),
     product("ConnectionCore", ["FHIRControl", "SMARTProtocol", "FHIRSchema"]),
     product(
       "JWTSigner",
@@ -44,8 +45,8 @@ let package = Package(
     .target(
       name: "FuzzProperties",
       dependencies: [
-        "FHIRControl", "SMARTProtocol", "FHIRSchema", "ConnectionCore", "JWTSigner", "CurlHTTP", "FHIRClient",
-        "FHIRDaemon", "SystemdHost",
+        "FHIRControl", "SMARTProtocol", "FHIRSchema", "FHIRInteraction", "ConnectionCore", "JWTSigner", "CurlHTTP",
+        "FHIRClient", "FHIRDaemon", "SystemdHost",
       ], path: "Properties", exclude: ["ReplayTests.swift"], swiftSettings: strict),
     .target(name: "CFuzzer", path: "CFuzzer"),
     .executableTarget(

@@ -33,7 +33,7 @@ package struct FuzzTarget: Sendable {
   package static let all: [FuzzTarget] = [
     tokenResponse, neighbours, redaction, operationOutcome, discovery, capability, callback, idToken, keySet, keyImport,
     json, base64, challenge, times, urls, scopes, shellWord, controlLine, controlParameters, resultMember, httpAnswer,
-    environmentFile, logText, records,
+    environmentFile, logText, records, fhirReply, bundle, pageLink,
   ]
 
   package static func named(_ name: String) -> FuzzTarget? { all.first { $0.name == name } }

@@ -24,6 +24,7 @@ struct TidyTests {
     "FHIRControl": [],
     "SMARTProtocol": [],
     "FHIRSchema": ["SMARTProtocol"],
+    "FHIRInteraction": ["SMARTProtocol", "FHIRSchema"],
     "ConnectionCore": ["FHIRControl", "SMARTProtocol", "FHIRSchema"],
     "DispatchSupport": ["CLinux"],
     "LMDBStore": ["CLMDB", "ConnectionCore", "FHIRControl", "SMARTProtocol"],
@@ -47,7 +48,9 @@ struct TidyTests {
     "fhird-gateway": ["FHIRGateway"],
   ]
   /// No clock, no socket, no queue, no file, no global.
-  private static let pure: Set<String> = ["FHIRControl", "SMARTProtocol", "FHIRSchema", "ConnectionCore"]
+  private static let pure: Set<String> = [
+    "FHIRControl", "SMARTProtocol", "FHIRSchema", "FHIRInteraction", "ConnectionCore",
+  ]
   /// The toolchain's own modules: what pure targets may import, and everybody else on top.
   private static let systemPure: Set<String> = ["FoundationEssentials", "Synchronization"]
   private static let systemOther: Set<String> = ["Glibc", "Dispatch"]
@@ -159,6 +162,7 @@ struct TidyTests {
     let machines = SourceTree.sources.filter { file in
       file.path.hasPrefix("Sources/ConnectionCore/Engine/") || file.path.hasPrefix("Sources/ConnectionCore/Planning/")
         || ["TokenMachine.swift", "RefreshPolicy.swift"].contains { file.path.hasSuffix("/" + $0) }
+        || file.path.hasPrefix("Sources/FHIRInteraction/")
     }
     #expect(!machines.isEmpty)
     for file in machines {

@@ -42,7 +42,7 @@ extension Authorizer {
     let accept = Self.statementType(connection.fields.fhirVersion)
     var reply = try await ask(url, accept: accept, id, connection, stored)
     // R9.19: a few servers want a token for /metadata, too.
-    if reply.status == 401 || reply.status == 403, let token = bearer(id) {
+    if reply.status == 401 || reply.status == 403, let token = bearer(ledger.grantKey(id, subject: "")) {
       reply = try await ask(url, accept: accept, id, connection, stored, token: token)
     }
     if reply.status == 304, var stored, let schema = try? Schema(body: stored.body) {
@@ -102,10 +102,10 @@ extension Authorizer {
     do { return try await exchange.http.send(request) } catch { throw ControlError(error, asking: url) }
   }
 
-  /// The default grant's token as a header, while it is good.
-  private func bearer(_ id: ConnectionID) -> SharedSecret? {
+  /// A grant's token as a header, while it is good.
+  func bearer(_ key: GrantKey) -> SharedSecret? {
     let token =
-      (try? ledger.withToken(ledger.grantKey(id, subject: "")) { (served, members) in
+      (try? ledger.withToken(key) { (served, members) in
         served.remaining(now: clock.now(), wall: clock.wall(), bootID: clock.bootID) > .zero
           ? ServedToken.accessToken(in: members) : nil
       }) ?? nil

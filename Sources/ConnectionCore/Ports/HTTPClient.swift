@@ -12,7 +12,7 @@ package struct HTTPHeader: Sendable, Hashable {
 
 package struct HTTPRequest: Sendable {
   package enum Method: String, Sendable {
-    case get = "GET", head = "HEAD", post = "POST", put = "PUT", delete = "DELETE"
+    case get = "GET", head = "HEAD", post = "POST", put = "PUT", patch = "PATCH", delete = "DELETE"
   }
   package enum Redirects: Sendable, Equatable {
     /// Every 3xx is the answer. Token requests have no other choice.

@@ -1,0 +1,137 @@
+/// One FHIR interaction on the wire: the token put in, one refresh after a 401, patience where the server asks for it.
+import FHIRControl
+import FHIRInteraction
+import FHIRSchema
+import SMARTProtocol
+
+/// Where an interaction goes, and with whose token.
+struct FHIRTarget {
+  var id: ConnectionID
+  var connection: ConnectionRecord
+  var base: FHIRBaseURL
+  var subject: String
+  var options: RequestOptions
+}
+
+/// What came back.
+struct FHIRExchange {
+  var reply: FHIRReply
+  var body: [UInt8]
+  var attempts: Int
+  var findings: [String]
+}
+
+extension Commands {
+  func target(_ reference: String, _ subject: String?, _ method: ControlMethod, _ caller: Caller)
+    throws(ControlError) -> FHIRTarget
+  {
+    let subject = subject ?? ""
+    let found = try directory.find(reference, subject: subject, for: method, caller)
+    let record = found.connection.record
+    guard let base = try? FHIRBaseURL(record.baseURL, allowInsecureLoopback: settings.current.allowInsecureLoopback)
+    else { throw ControlError(.validationFailed, "the FHIR base URL \(record.baseURL) may not be used") }
+    var options = RequestOptions(release: record.fields.fhirVersion.flatMap { FHIRRelease(version: $0) })
+    options.allowedOrigins = record.allowedOrigins
+    return FHIRTarget(id: found.id, connection: record, base: base, subject: subject, options: options)
+  }
+
+  /// - Throws: what the server said, as the protocol's error; or why there is no answer.
+  func perform(_ request: FHIRRequest, at target: FHIRTarget) async throws(ControlError) -> FHIRExchange {
+    let usesTokens = target.connection.usesTokens
+    var plan = RetryPlan(request.repeatability, hasToken: usesTokens, startedAt: clock.now())
+    while true {
+      let http = try await prepared(request, target)
+      var action: RetryPlan.Action
+      var outcome: Result<FHIRExchange, ControlError>
+      do throws(HTTPFailure) {
+        let raw = try await authorizer.exchange.http.send(http)
+        let reply = FHIRReply(
+          status: raw.status, header: { raw.header($0) }, body: raw.body, to: .init(request),
+          now: clock.wall().milliseconds)
+        action = plan.replied(reply, at: clock.now(), chance: chance())
+        let exchange = FHIRExchange(
+          reply: reply, body: raw.body, attempts: plan.attempts,
+          findings: (request.findings + reply.findings).map(\.description))
+        outcome = reply.isSuccess ? .success(exchange) : .failure(Self.error(reply, target))
+      } catch {
+        let isTransient = ![.tls, .badRequest, .cancelled, .tooLarge].contains(error.kind)
+        action = plan.failed(
+          mayHaveBeenSent: error.mayHaveBeenSent, isTransient: isTransient, at: clock.now(), chance: chance())
+        outcome = .failure(ControlError(error, asking: target.base.text))
+      }
+      if case .refreshToken = action { action = await refreshed(target, &plan) }
+      switch action {
+      case .deliver, .refreshToken: return try outcome.get()
+      case .send(let pause):
+        guard !Task.isCancelled else { return try outcome.get() }
+        if pause > .zero { await clock.pause(pause) }
+      }
+    }
+  }
+
+  private func chance() -> Double { Double(entropy.bytes(2).reduce(0) { $0 << 8 | Int($1) }) / 65536 }
+
+  /// R7.09: one refresh, which joins one that is under way.
+  private func refreshed(_ target: FHIRTarget, _ plan: inout RetryPlan) async -> RetryPlan.Action {
+    do throws(ControlError) {
+      try await engine.obtainToken(
+        ledger.grantKey(target.id, subject: target.subject), minimum: Self.tokenMinimum, forced: true)
+      return plan.tokenRefreshed(at: clock.now())
+    } catch { return plan.refreshFailed() }
+  }
+
+  /// A token that ends on the way is no use.
+  private static var tokenMinimum: Instant.Span { .seconds(10) }
+
+  private func prepared(_ request: FHIRRequest, _ target: FHIRTarget) async throws(ControlError) -> HTTPRequest {
+    let exchange = authorizer.exchange
+    guard let method = HTTPRequest.Method(rawValue: request.method.rawValue) else {
+      throw ControlError(.validationFailed, "the method \(request.method.rawValue) is not known")
+    }
+    var http = exchange.request(
+      method, request.url, accept: request.header("Accept") ?? "application/fhir+json", for: target.connection)
+    http.headers += request.headers.filter { $0.name.lowercased() != "accept" }.map { HTTPHeader($0.name, $0.value) }
+    http.responseBytesMax = exchange.settings.current.responseBytesMax
+    if let body = request.body { http.body = authorizer.shared(body) }
+    // R9.19: a redirect is no new base, and a token does not go along with one.
+    if target.connection.usesTokens {
+      let key = ledger.grantKey(target.id, subject: target.subject)
+      try await engine.obtainToken(key, minimum: Self.tokenMinimum, forced: false)
+      guard let token = authorizer.bearer(key) else {
+        throw ControlError(.tokenExpired, "the connection was changed meanwhile", hint: "try again")
+      }
+      http.secretHeaders = [token]
+    }
+    return http
+  }
+
+  private static func error(_ reply: FHIRReply, _ target: FHIRTarget) -> ControlError {
+    let name = target.connection.name
+    let hint: String
+    switch reply.kind {
+    case .authentication: hint = "fhirctl token refresh '\(name)'; fhirctl connection test '\(name)'"
+    case .authorization: hint = "the token's scope may not cover it: fhirctl token status '\(name)'"
+    case .rateLimited: hint = "wait, and ask less at a time"
+    case .notFound: hint = "does the server have it? fhirctl connection schema '\(name)'"
+    case .serverTrouble: hint = "try again later"
+    case .refused, .unusable, .success, .notModified, .accepted: hint = "fhirctl connection schema '\(name)'"
+    }
+    return ControlError(
+      reply.kind.errorCode.flatMap(ErrorCode.init(rawValue:)) ?? .fhirAPIError,
+      reply.sentence ?? "the server answered \(reply.status)", hint: hint,
+      retryAfterSeconds: reply.retryAfter?.seconds,
+      oauth: reply.oauth.map { OAuthErrorBody(error: $0.error, errorDescription: $0.description, errorURI: $0.uri) })
+  }
+}
+
+extension ConnectionRecord {
+  var allowedOrigins: Set<Origin> { Set((fields.allowedOrigins ?? []).compactMap { Origin(of: $0) }) }
+}
+
+extension ControlError {
+  /// - Parameter field: of the call, that is to blame.
+  init(_ problem: FHIRRequest.Problem, field: String) {
+    self.init(
+      .validationFailed, "no request can be made: \(problem.sentence)", fields: [FieldError(field, problem.sentence)])
+  }
+}

@@ -1,0 +1,170 @@
+/// `fhirctl fhir`: reads, searches and other interactions through the daemon; resources on standard output, one a line.
+import ArgumentParser
+import FHIRClient
+import FHIRControl
+
+struct FHIRCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "fhir",
+    abstract: "Read, search and change resources at a connection's server.",
+    discussion: """
+      The daemon puts the token in; nobody here sees it. Resources are printed as the server wrote them, each on one line \
+      (NDJSON); what is worth knowing beside them goes to standard error.
+      """,
+    subcommands: [FHIRRead.self, FHIRSearch.self, FHIRRequestCommand.self])
+}
+
+struct FHIRRead: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "read",
+    abstract: "Read one resource.",
+    discussion: """
+      Examples:
+        fhirctl fhir read epic Patient/123
+        fhirctl fhir read epic Patient/123/_history/2
+        fhirctl fhir read epic Observation/7 --subject patient-7 | jq .valueQuantity
+      """)
+
+  @OptionGroup var grant: GrantOptions
+  @Argument(help: "Type/id, or Type/id/_history/version.")
+  var reference: String
+  @OptionGroup var globals: GlobalOptions
+
+  func run() throws {
+    let parts = reference.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+    guard parts.count == 2 || (parts.count == 4 && parts[2] == "_history") else {
+      throw Failure.usage("\(reference) is not Type/id", hint: "fhirctl fhir read \(grant.name) Patient/123")
+    }
+    let answer = try globals.client.read(
+      FHIRReadParameters(
+        connection: grant.name, subject: grant.subject, resourceType: parts[0], id: parts[1],
+        version: parts.count == 4 ? parts[3] : nil), timeoutSeconds: globals.timeout)
+    answer.show(findings: true)
+  }
+}
+
+struct FHIRSearch: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "search",
+    abstract: "Search for resources of a type.",
+    discussion: """
+      Prints the first page, or with --all every page, one after the other: the next one is asked for when this one is \
+      written, so memory stays small and a slow reader slows the search. Values are encoded here: write them plainly.
+
+      Examples:
+        fhirctl fhir search epic Patient name=smith birthdate=ge1970
+        fhirctl fhir search epic Observation patient=123 _count=200 --all | jq -r .id
+        fhirctl fhir search epic Patient identifier='http://hospital|4711' --post
+      """)
+
+  @OptionGroup var grant: GrantOptions
+  @Argument(help: "The resource type.")
+  var type: String
+  @Argument(help: "name=value; repeatable.")
+  var parameters: [String] = []
+  @Flag(help: "All pages.")
+  var all = false
+  @Option(help: ArgumentHelp("With --all: no more pages than this.", valueName: "number"))
+  var maxPages = 100_000
+  @Flag(help: "Send the parameters in a form, so that they stay out of addresses and logs.")
+  var post = false
+  @Option(
+    help: ArgumentHelp(
+      "What the server does with parameters that it does not know: strict or lenient.", valueName: "how"),
+    completion: .list(["strict", "lenient"]))
+  var handling: String?
+  @OptionGroup var globals: GlobalOptions
+
+  func validate() throws {
+    guard maxPages > 0 else { throw ValidationError("--max-pages is a number above 0") }
+  }
+
+  func run() throws {
+    let client = globals.client
+    var seen: Set<String> = []
+    var asked = FHIRSearchParameters(
+      connection: grant.name, subject: grant.subject, resourceType: type, params: parameters, post: post ? true : nil,
+      handling: handling)
+    var (pages, resources) = (0, 0)
+    let showsProgress = all && Console.errorIsTerminal
+    defer { if showsProgress, pages > 1 { Console.complain("\n") } }
+    while true {
+      let answer = try client.searchPage(asked, timeoutSeconds: globals.timeout)
+      answer.show(findings: pages == 0)
+      pages += 1
+      resources += answer.resources.count
+      if showsProgress { Console.complain("\r\(resources) resources, \(pages) pages") }
+      guard let next = answer.facts.next else { return }
+      guard all else {
+        return Console.complain("fhirctl: there are more pages\nhint: --all\n")
+      }
+      guard seen.insert(next).inserted else {
+        throw Failure("the server's pages go round in a circle", hint: "what was printed is good", exitStatus: 1)
+      }
+      guard pages < maxPages else {
+        return Console.complain("fhirctl: stopped after \(pages) pages; there are more\n")
+      }
+      asked.page = next
+    }
+  }
+}
+
+struct FHIRRequestCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "request",
+    abstract: "Make any interaction: create, update, patch, delete, operations, batches.",
+    discussion: """
+      The path is relative to the connection's base URL, with its query as it is to be sent. A request that could change \
+      something twice is never sent twice.
+
+      Examples:
+        fhirctl fhir request epic GET 'Patient?name=smith&_summary=count'
+        fhirctl fhir request epic POST Observation --body observation.json
+        fhirctl fhir request epic PUT Patient/123 --body - --header 'If-Match: W/"3"' < patient.json
+        fhirctl fhir request epic POST 'Patient/$match' --body parameters.json
+        fhirctl fhir request epic DELETE Observation/7
+      """)
+
+  @OptionGroup var grant: GrantOptions
+  @Argument(
+    help: "GET, HEAD, POST, PUT, PATCH or DELETE.", completion: .list(["GET", "POST", "PUT", "PATCH", "DELETE"]))
+  var method: String
+  @Argument(help: "The path below the base URL.")
+  var path: String
+  @Option(help: ArgumentHelp("Read the body from a file; - is standard input.", valueName: "file"), completion: .file())
+  var body: String?
+  @Option(
+    name: [.customShort("H"), .long], parsing: .unconditionalSingleValue,
+    help: ArgumentHelp("One more header; repeatable.", valueName: "name: value"))
+  var header: [Header] = []
+  @OptionGroup var globals: GlobalOptions
+
+  func run() throws {
+    var headers: [String: String] = [:]
+    for each in header { headers[each.name] = each.value }
+    let text = try body.map {
+      String(decoding: try InputFile.contents(of: $0, bytesMax: Self.bodyBytesMax), as: UTF8.self)
+    }
+    let answer = try globals.client.request(
+      FHIRRequestParameters(
+        connection: grant.name, subject: grant.subject, method: method, path: path,
+        headers: headers.isEmpty ? nil : headers, body: text), timeoutSeconds: globals.timeout)
+    answer.show(findings: true)
+    if answer.resources.isEmpty, answer.facts.text == nil {
+      Console.complain("\(answer.facts.status)\(answer.facts.location.map { " \(Text.printable($0))" } ?? "")\n")
+    }
+  }
+
+  /// A request line holds a mebibyte, with the body's quotes and line ends escaped.
+  private static let bodyBytesMax = 900 << 10
+}
+
+extension FHIRAnswer {
+  /// - Parameter findings: told on standard error.
+  func show(findings: Bool) {
+    for resource in resources { Console.write(resource + [UInt8(ascii: "\n")]) }
+    if let text = facts.text { Console.write(text.hasSuffix("\n") ? text : text + "\n") }
+    guard findings else { return }
+    for finding in facts.findings ?? [] { Console.complain("finding: \(Text.printable(finding))\n") }
+  }
+}
