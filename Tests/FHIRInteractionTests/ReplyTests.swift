@@ -171,11 +171,11 @@ private func outcome(_ issue: String) -> String { "{\"resourceType\":\"Operation
   @Test(
     arguments: [
       (["Retry-After": "7"], 7000), (["x-ms-retry-after-ms": "1500"], 1500), (["X-RateLimit-Reset": "30"], 30_000),
-      (["RateLimit": "limit=10, remaining=0, reset=5"], 5000), (["Retry-After": "Sat, 21 Nov 2026 07:07:10 GMT"], 0),
+      (["RateLimit": "limit=10, remaining=0, reset=5"], 5000),
+      (["Retry-After": "Wed, 18 Nov 2026 11:07:10 GMT"], 30_000),
     ] as [([String: String], Int64)])
-  func `R9.11 a pause is read in every dialect (quirk 20)`(headers: [String: String], milliseconds: Int64) throws {
-    let wait = try #require(reply(429, headers).retryAfter)
-    if milliseconds > 0 { #expect(wait == .milliseconds(milliseconds)) }
+  func `R9.11 a pause is read in every dialect (quirk 20)`(headers: [String: String], milliseconds: Int64) {
+    #expect(reply(429, headers).retryAfter == .milliseconds(milliseconds))
   }
 
   @Test func `every kind that is no success has a code of the control protocol`() {

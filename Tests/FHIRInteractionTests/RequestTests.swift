@@ -108,9 +108,7 @@ private let body = Array("{\"resourceType\":\"Patient\"}".utf8)
           SearchParameter("date", "ge2020"), SearchParameter("code:in", "http://x/y?a=b&c"),
           SearchParameter("date", "le2021"), SearchParameter("name", "100% é+"),
         ]))
-    #expect(
-      made.url.hasSuffix("?date=ge2020&code:in=http:%2F%2Fx%2Fy%3Fa%3Db%26c&date=le2021&name=100%25%20%C3%A9%2B")
-        || made.url.hasSuffix("?date=ge2020&code:in=http://x/y%3Fa%3Db%26c&date=le2021&name=100%25%20%C3%A9%2B"))
+    #expect(made.url.hasSuffix("?date=ge2020&code:in=http://x/y%3Fa%3Db%26c&date=le2021&name=100%25%20%C3%A9%2B"))
     #expect(made.parameters.count == 4)
   }
 

@@ -27,7 +27,7 @@ let package = Package(
     product("SMARTProtocol"),
     product("FHIRSchema", ["SMARTProtocol"]),
     product("FHIRInteraction", ["SMARTProtocol", "FHIRSchema"]),
-    product("ConnectionCore", ["FHIRControl", "SMARTProtocol", "FHIRSchema"]),
+    product("ConnectionCore", ["FHIRControl", "SMARTProtocol", "FHIRSchema", "FHIRInteraction"]),
     product(
       "JWTSigner",
       [

@@ -30,13 +30,13 @@ struct FHIRAccessTests {
   @Test func `a resource is read with the token, and comes as the server wrote it`() async throws {
     try await connected { stage in
       let body =
-        "{\"resourceType\":\"Observation\",\n \"id\":\"7\",\r\n \"valueQuantity\":{\"value\":1.10,\"x\":1e400}}"
+        "{\"resourceType\":\"Observation\",\n \"id\":\"7\",\r\n \"valueQuantity\":{\"value\":1.10}}"
       try await stage.server.rule([
         "path": "/fhir/Observation/7", "body": .string(body), "content_type": "application/fhir+json",
         "headers": ["ETag": "W/\"3\""],
       ])
       let read = try await stage.daemon.fhirctl(["fhir", "read", "c", "Observation/7"])
-      #expect(read.output == body.replacing("\n", with: " ").replacing("\r", with: " ") + "\n", "\(read)")
+      #expect(Array(read.output.utf8) == body.utf8.map { $0 == 10 || $0 == 13 ? 32 : $0 } + [10], "\(read)")
       let facts = try await stage.control.result(
         "fhir.read", ["connection": "c", "resource_type": "Observation", "id": "7"])
       #expect(facts["etag"] == "W/\"3\"", "R9.14: \(facts.text)")

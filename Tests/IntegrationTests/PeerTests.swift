@@ -147,6 +147,16 @@ struct PeerTests {
     #expect(curl.output == "200")
     let test = try await stage.control.result("connection.test", ["connection": "good"], within: 130)
     #expect(test["passed"] == true, "\(test.text)")
+    // R9.05: pages of a real server, through TLS and a proxy, by its own links.
+    var search: WireJSON = ["connection": "good", "resource_type": "Patient", "params": ["_count=7"]]
+    var ids: [String] = []
+    for _ in 1...20 {
+      let page = try await stage.control.result("fhir.search", search)
+      ids += page["resources"].array.compactMap { $0["id"].string }
+      guard let next = page["next"].string else { break }
+      search = search.merging(["page": .string(next)] as WireJSON)
+    }
+    #expect(ids.count == 25 && Set(ids).count == 25, "\(ids)")
     #expect(
       code(try await ask("post", ["client_authentication": "client_secret_post"])) == nil, "client_secret_post")
 

@@ -25,7 +25,7 @@ struct TidyTests {
     "SMARTProtocol": [],
     "FHIRSchema": ["SMARTProtocol"],
     "FHIRInteraction": ["SMARTProtocol", "FHIRSchema"],
-    "ConnectionCore": ["FHIRControl", "SMARTProtocol", "FHIRSchema"],
+    "ConnectionCore": ["FHIRControl", "SMARTProtocol", "FHIRSchema", "FHIRInteraction"],
     "DispatchSupport": ["CLinux"],
     "LMDBStore": ["CLMDB", "ConnectionCore", "FHIRControl", "SMARTProtocol"],
     "CurlHTTP": ["CCurl", "ConnectionCore", "FHIRControl", "SMARTProtocol"],
