@@ -68,6 +68,13 @@ extension FHIRClient {
     throw ClientError(.protocolViolation, "the daemon's list of connections has no end")
   }
 
+  /// A page of a connection's grants.
+  public func grants(
+    _ parameters: TokenListParameters, timeoutSeconds: Double? = nil
+  ) throws(ClientError) -> TokenPage {
+    try call(.tokenList, parameters, timeoutSeconds: timeoutSeconds)
+  }
+
   /// What the server says that it can do.
   public func connectionSchema(
     _ parameters: ConnectionSchemaParameters, timeoutSeconds: Double? = nil

@@ -10,6 +10,7 @@ public enum ControlMethod: String, Sendable, CaseIterable, Codable {
   case connectionSchema = "connection.schema"
   case tokenGet = "token.get"
   case tokenStatus = "token.status"
+  case tokenList = "token.list"
   case tokenRefresh = "token.refresh"
   case tokenRevoke = "token.revoke"
   case tokenIntrospect = "token.introspect"
@@ -39,6 +40,7 @@ public enum ControlMethod: String, Sendable, CaseIterable, Codable {
       .authorizationComplete:
       60
     case .connectionCreate, .connectionUpdate, .connectionDelete, .connectionList, .connectionGet, .tokenStatus,
+      .tokenList,
       .authorizationStatus, .authorizationCancel, .keyCreate, .keyRotate, .keyList, .jwksGet, .healthGet, .accessList,
       .accessGrant, .accessRevoke, .serverInfo:
       30

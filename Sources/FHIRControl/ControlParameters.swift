@@ -169,6 +169,25 @@ public struct AccessGrantParameters: ControlParameters {
   public static let parameterNames = CodingKeys.names
 }
 
+/// `token.list`
+public struct TokenListParameters: ControlParameters {
+  public var connection: String
+  /// Only grants in this state, as `token.status` calls it.
+  public var state: GrantState?
+  /// 1 to 1000; 100 unless given.
+  public var limit: Int?
+  /// `next_cursor` of the page before.
+  public var cursor: String?
+  public init(connection: String, state: GrantState? = nil, limit: Int? = nil, cursor: String? = nil) {
+    self.connection = connection
+    self.state = state
+    self.limit = limit
+    self.cursor = cursor
+  }
+  enum CodingKeys: String, ListedCodingKey { case connection, state, limit, cursor }
+  public static let parameterNames = CodingKeys.names
+}
+
 /// `access.revoke`
 public struct AccessRevokeParameters: ControlParameters {
   public var rule: String

@@ -66,6 +66,21 @@ public struct AccessRule: Codable, Sendable, Hashable {
   }
 }
 
+/// `token.list`: a page of a connection's grants. A page may have fewer than asked for, and still a next one.
+public struct TokenPage: Codable, Sendable, Hashable {
+  /// `subject` is absent for the default grant.
+  public var grants: [TokenStatus]
+  public var nextCursor: String?
+  public init(grants: [TokenStatus], nextCursor: String? = nil) {
+    self.grants = grants
+    self.nextCursor = nextCursor
+  }
+  enum CodingKeys: String, CodingKey {
+    case grants
+    case nextCursor = "next_cursor"
+  }
+}
+
 /// `access.list`
 public struct AccessRuleList: Codable, Sendable, Hashable {
   public var rules: [AccessRule]

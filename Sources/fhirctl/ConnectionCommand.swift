@@ -162,7 +162,9 @@ struct ConnectionUpdate: ParsableCommand {
       text += "now generation \(result.connection.generation)\n" + result.connection.findingsText
       if result.grantsToRenew > 0 { text += "\(counted(result.grantsToRenew, "token")) to obtain anew, by itself\n" }
       if result.grantsNeedingLogin > 0 {
-        text += "\(counted(result.grantsNeedingLogin, "grant")) must be authorized again by a person\n"
+        text +=
+          "\(counted(result.grantsNeedingLogin, "grant")) must be authorized again by a person: "
+          + "fhirctl token list \(Text.printable(name)) --state needs_login\n"
       }
       return text
     }

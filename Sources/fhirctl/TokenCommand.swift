@@ -8,7 +8,8 @@ struct TokenCommand: ParsableCommand {
     commandName: "token",
     abstract: "Get, look at, replace and revoke access tokens.",
     subcommands: [
-      TokenGet.self, TokenStatusCommand.self, TokenRefresh.self, TokenRevoke.self, TokenIntrospect.self,
+      TokenGet.self, TokenStatusCommand.self, TokenListCommand.self, TokenRefresh.self, TokenRevoke.self,
+      TokenIntrospect.self,
     ])
 }
 

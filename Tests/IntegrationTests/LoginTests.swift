@@ -75,6 +75,37 @@ struct LoginTests {
     }
   }
 
+  @Test func `grants are listed page by page, by state, and as far as a rule goes`() async throws {
+    try await onStage { stage in
+      try await stage.server.settings(["refresh_tokens": true])
+      try await stage.createApp("app")
+      for n in 1...5 { try await stage.logIn("app", subject: "patient-\(n)") }
+      try await stage.control.result("token.revoke", ["connection": "app", "subject": "patient-3"])
+      var subjects: [String] = []
+      var cursor: WireJSON = .null
+      for _ in 1...10 {
+        var ask: WireJSON = ["connection": "app", "limit": 2]
+        if cursor != .null { ask = ask.merging(["cursor": cursor] as WireJSON) }
+        let page = try await stage.control.result("token.list", ask)
+        subjects += page["grants"].array.map { $0["subject"].string ?? "" }
+        cursor = page["next_cursor"]
+        if cursor == .null { break }
+      }
+      // The default grant is there from the beginning.
+      #expect(subjects.sorted() == ["", "patient-1", "patient-2", "patient-3", "patient-4", "patient-5"])
+      let dead = try await stage.daemon.fhirctl(["token", "list", "app", "--state", "needs_login", "--json"])
+      let found = try dead.output.split(separator: "\n").map {
+        try WireJSON(parsing: String($0))["subject"].string ?? ""
+      }
+      #expect(found.sorted() == ["", "patient-3"], "\(dead)")
+      #expect(!dead.output.contains("rt-") && !dead.output.contains("at-"))
+      let table = try await stage.daemon.fhirctl(["token", "list", "app"])
+      #expect(table.output.contains("patient-5") && table.output.contains("(default)"), "\(table)")
+      let wrong = try await stage.control.call("token.list", ["connection": "app", "cursor": "AAAA"])
+      #expect(code(wrong) == .validationFailed)
+    }
+  }
+
   @Test func `R4.11 an unknown state reaches no token endpoint`() async throws {
     try await onStage { stage in
       try await stage.createApp("app")

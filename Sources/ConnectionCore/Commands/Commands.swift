@@ -62,6 +62,7 @@ package struct Commands: CommandHandler {
       case .connectionRegister: return try await encoded(registerClient(decode(call), call.caller))
       case .tokenGet: return try await getToken(decode(call), call.caller)
       case .tokenStatus: return try await encoded(tokenStatus(decode(call), call.caller))
+      case .tokenList: return try await encoded(listGrants(decode(call), call.caller))
       case .tokenRefresh: return try await encoded(refreshToken(decode(call), call.caller))
       case .tokenRevoke: return try await encoded(revokeToken(decode(call), call.caller))
       case .tokenIntrospect: return try await encoded(introspectToken(decode(call), call.caller))
