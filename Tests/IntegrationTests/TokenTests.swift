@@ -60,6 +60,17 @@ struct TokenTests {
     }
   }
 
+  @Test func `R2.11 what a test of the connection discovers counts from then on`() async throws {
+    try await onStage { stage in
+      try await stage.create("c")
+      _ = try await stage.token("c")
+      try await stage.server.settings(["metadata": ["token_endpoint": .string(stage.server.origin + "/moved/token")]])
+      _ = try await stage.control.result("connection.test", ["connection": "c"], within: 130)
+      let shown = try await stage.control.result("connection.get", ["connection": "c"])
+      #expect(shown["endpoints"]["token_url"]["url"].string == stage.server.origin + "/moved/token", "\(shown.text)")
+    }
+  }
+
   @Test func `R2.11 a token endpoint that has moved is looked for, and found`() async throws {
     try await onStage { stage in
       try await stage.create("c")

@@ -43,7 +43,7 @@ package struct ConnectionTester: Sendable {
     -> ConnectionTestResult
   {
     var steps = Steps()
-    if let capabilities = await testServer(connection, &steps) {
+    if let capabilities = await testServer(id, connection, &steps) {
       await testAuthorization(id, connection, secret, capabilities, &steps)
     }
     let name = connection.name
@@ -55,7 +55,9 @@ package struct ConnectionTester: Sendable {
 
   /// The way to the server and what it says of itself, read without a token.
   /// - Returns: nil when there is no use in going on.
-  private func testServer(_ connection: ConnectionRecord, _ steps: inout Steps) async -> CapabilitySummary?? {
+  private func testServer(_ id: ConnectionID?, _ connection: ConnectionRecord, _ steps: inout Steps) async
+    -> CapabilitySummary??
+  {
     let later = ["discovery", "metadata", "token", "authorized_read"]
     let secure = connection.baseURL.hasPrefix("https:")
     let reply: HTTPReply
@@ -71,12 +73,12 @@ package struct ConnectionTester: Sendable {
         return nil
       }
       addWay(error.timings, secure: secure, &steps)
-      await testDiscovery(connection, &steps)
+      await testDiscovery(id, connection, &steps)
       steps.add("metadata", .failed, microseconds: error.timings.total, error.detail)
       return .some(nil)
     }
     addWay(reply.timings, secure: secure, &steps)
-    await testDiscovery(connection, &steps)
+    await testDiscovery(id, connection, &steps)
     return .some(await testMetadata(reply, url, connection, &steps))
   }
 
@@ -122,13 +124,20 @@ package struct ConnectionTester: Sendable {
     }
   }
 
-  private func testDiscovery(_ connection: ConnectionRecord, _ steps: inout Steps) async {
+  private func testDiscovery(_ id: ConnectionID?, _ connection: ConnectionRecord, _ steps: inout Steps) async {
     let start = clock.now()
     guard let (discovery, failure) = await exchange.discover(connection, askAnyway: true) else {
       return steps.add("discovery", .failed, microseconds: 0, "the base URL may not be used")
     }
     let spent = (clock.now() - start).milliseconds * 1000
     if let failure { return steps.add("discovery", .failed, microseconds: spent, failure.detail) }
+    // R2.11: what the operator has asked for counts from now on.
+    if let id, discovery.missing.isEmpty {
+      let record = DiscoveryRecord(discovery.result, baseURL: connection.baseURL, at: clock.wall())
+      let write = ledger.put(Ledger.discoveryAddress(id), json: record, DiscoveryRecord.recordVersion, 1)
+      // It is a cache: a store that takes nothing now has told so elsewhere.
+      _ = try? await ledger.commit(RecordBatch(writes: [write]))
+    }
     let found = discovery.result.endpoints.sorted { $0.key.rawValue < $1.key.rawValue }
       .map { "\($0.key.words) from \($0.value.source.rawValue)" }
     let findings = discovery.result.findings.map(\.description)
