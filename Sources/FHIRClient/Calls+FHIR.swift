@@ -35,17 +35,30 @@ extension FHIRClient {
 extension FHIRAnswer {
   init(result bytes: [UInt8]) throws(ClientError) {
     do {
-      facts = try JSONDecoder().decode(FHIRAnswerFacts.self, from: Data(bytes))
-      resources = try Self.slices(bytes.span).map { Array(bytes[$0]) }
+      let (found, others) = try Self.slices(bytes.span)
+      resources = found.map { Array(bytes[$0]) }
+      // Everything else is small.
+      let small = others.map { String(decoding: bytes[$0], as: UTF8.self) }.joined(separator: ",")
+      facts = try JSONDecoder().decode(FHIRAnswerFacts.self, from: Data("{\(small)}".utf8))
     } catch { throw ClientError(.protocolViolation, "the daemon's answer is not what it should be") }
   }
 
-  private static func slices(_ bytes: Span<UInt8>) throws(JSONScanner.Failure) -> [Range<Int>] {
+  private static func slices(_ bytes: Span<UInt8>) throws(JSONScanner.Failure) -> (
+    resources: [Range<Int>], others: [Range<Int>]
+  ) {
     var found: [Range<Int>] = []
+    var others: [Range<Int>] = []
     var cursor = try JSONScanner.MemberCursor(bytes, at: 0, depth: 0)
     while let member = try cursor.next(bytes) {
-      if JSONScanner.matches("resource", bytes, member.name) { found.append(member.value) }
-      guard JSONScanner.matches("resources", bytes, member.name) else { continue }
+      if JSONScanner.matches("resource", bytes, member.name) {
+        found.append(member.value)
+        continue
+      }
+      guard JSONScanner.matches("resources", bytes, member.name) else {
+        // With the quotes of its name.
+        others.append(member.name.lowerBound - 1..<member.value.upperBound)
+        continue
+      }
       var at = member.value.lowerBound + 1
       JSONScanner.skipWhitespace(bytes, &at)
       while at < member.value.upperBound - 1 {
@@ -58,6 +71,6 @@ extension FHIRAnswer {
         JSONScanner.skipWhitespace(bytes, &at)
       }
     }
-    return found
+    return (found, others)
   }
 }

@@ -35,26 +35,26 @@ public final class FHIRClient {
   public func call<P: ControlParameters, R: Decodable>(
     _ method: ControlMethod, _ parameters: P, timeoutSeconds: Double? = nil
   ) throws(ClientError) -> R {
-    var answer: (line: [UInt8], result: R) = try exchange(method, parameters, timeoutSeconds)
-    wipe(&answer.line)
-    return answer.result
+    try exchange(method, parameters, timeoutSeconds) { open, id, deadline throws(ClientError) in
+      var answer: (line: [UInt8], result: R) = try Self.receive(from: open, method: method, id: id, deadline: deadline)
+      wipe(&answer.line)
+      return answer.result
+    }
   }
 
   /// Calls a method and returns its result's JSON as the daemon wrote it, members unknown to this version included.
   public func callRaw<P: ControlParameters>(
     _ method: ControlMethod, _ parameters: P, timeoutSeconds: Double? = nil
   ) throws(ClientError) -> [UInt8] {
-    var answer: (line: [UInt8], result: AnyResult) = try exchange(method, parameters, timeoutSeconds)
-    defer { wipe(&answer.line) }
-    guard let bytes = resultBytes(in: answer.line) else {
-      throw Self.violation("the answer to \(method.rawValue) has no result")
+    try exchange(method, parameters, timeoutSeconds) { open, id, deadline throws(ClientError) in
+      try Self.receiveRaw(from: open, method: method, id: id, deadline: deadline)
     }
-    return bytes
   }
 
-  private func exchange<P: ControlParameters, R: Decodable>(
-    _ method: ControlMethod, _ parameters: P, _ timeoutSeconds: Double?
-  ) throws(ClientError) -> (line: [UInt8], result: R) {
+  private func exchange<P: ControlParameters, Answer>(
+    _ method: ControlMethod, _ parameters: P, _ timeoutSeconds: Double?,
+    _ receive: (LineConnection, Int64, Deadline) throws(ClientError) -> Answer
+  ) throws(ClientError) -> Answer {
     if let timeoutSeconds, !(timeoutSeconds > 0 && timeoutSeconds <= timeoutSecondsMax) {
       throw ClientError(.unsendable, "a timeout is above 0 and at most \(Int(timeoutSecondsMax)) seconds")
     }
@@ -67,7 +67,7 @@ public final class FHIRClient {
     let open = try connected(deadline)
     do {
       try open.send(request, deadline: deadline)
-      return try Self.receive(from: open, method: method, id: id, deadline: deadline)
+      return try receive(open, id, deadline)
     } catch {
       // After a refusal the connection is as good as before; after anything else an answer may still be on its way.
       if error.code != .refused { connection = nil }
@@ -81,6 +81,26 @@ public final class FHIRClient {
       path: socketPath, deadline: deadline.sooner(seconds: Self.connectTimeoutSeconds))
     connection = fresh
     return fresh
+  }
+
+  /// The result's bytes, found and not decoded: a page of resources has megabytes.
+  private static func receiveRaw(
+    from connection: LineConnection, method: ControlMethod, id: Int64, deadline: Deadline
+  ) throws(ClientError) -> [UInt8] {
+    while true {
+      var line = try connection.receiveLine(bytesMax: replyBytesMax, deadline: deadline)
+      defer { wipe(&line) }
+      if let found = resultBytes(in: line, answering: id) { return found }
+      // An error, a notification, or no answer at all: whatever it is, it is small.
+      let reply: ReplyLine<AnyResult> = try decode(line, method: method)
+      switch reply.content {
+      case .notification: continue
+      case .failure(let error):
+        guard reply.id == nil || reply.id == id else { throw violation("an answer came that nobody asked for") }
+        throw error
+      case .result: throw violation("an answer came that nobody asked for")
+      }
+    }
   }
 
   private static func receive<R: Decodable>(

@@ -165,16 +165,18 @@ extension FuzzTarget {
       "{ \"x\" : { \"result\" : 1 } , \"result\" : null }",
     ], words: ["\"result\":", "{\"", "\"}", "[", "]", "\\\"", "\\\\", "null", "{}"]
   ) { bytes in
-    guard isJSON(bytes) else { return }
-    let found = resultBytes(in: bytes)
-    guard var members = try? JSONScanner.MemberCursor(bytes.span, at: start(of: bytes), depth: 0) else {
+    let found = resultBytes(in: bytes, answering: 1)
+    guard isJSON(bytes), var members = try? JSONScanner.MemberCursor(bytes.span, at: start(of: bytes), depth: 0) else {
       return try hold(found == nil, "a result out of what is no object")
     }
-    var expected: [UInt8]?
+    var (result, id, hasError): ([UInt8]?, [UInt8], Bool) = (nil, [], false)
     while let member = try members.next(bytes.span) {
-      if expected == nil, bytes[member.name].elementsEqual("result".utf8) { expected = Array(bytes[member.value]) }
+      let value = Array(bytes[member.value])
+      if JSONScanner.matches("result", bytes.span, member.name) { result = value }
+      if JSONScanner.matches("id", bytes.span, member.name) { id = value }
+      if JSONScanner.matches("error", bytes.span, member.name) { hasError = true }
     }
-    try hold(found == expected, "another result than the answer's")
+    try hold(found == (id == Array("1".utf8) && !hasError ? result : nil), "another result than the answer's")
   }
 
   private static func start(of bytes: [UInt8]) -> Int {
