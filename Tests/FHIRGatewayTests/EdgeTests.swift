@@ -175,6 +175,26 @@ private let info =
     }
   }
 
+  @Test func `R3.12 a launch that is too long for an address is a page with a form, and its values are escaped`()
+    async throws
+  {
+    try await blocking {
+      let form =
+        #","authorization_post":{"url":"https://as.example/auth?a=1&b","parameters":{"scope":"x\"><script>alert(1)</script>","state":"s"}}}"#
+      let daemon = FakeDaemon(["authorization.start": .result(String(start.dropLast()) + form)])
+      let reply = try Edge(daemon).get("/launch?iss=https%3A%2F%2Fehr.example%2FR4&launch=xyz")
+      #expect(reply.status == 200)
+      #expect(reply.body.contains(#"<form method="post" action="https://as.example/auth?a=1&amp;b">"#))
+      #expect(reply.body.contains(#"name="state" value="s">"#))
+      #expect(!reply.body.contains("<script"), "\(reply.body)")
+      let policy = try #require(reply.header("Content-Security-Policy"))
+      #expect(policy.contains("form-action https: http:") && policy.contains("default-src 'none'"))
+      let unsafe = form.replacingOccurrences(of: "https://as.example/auth?a=1&b", with: "javascript:alert(1)")
+      let other = FakeDaemon(["authorization.start": .result(String(start.dropLast()) + unsafe)])
+      #expect(try Edge(other).get("/launch?iss=https%3A%2F%2Fehr.example%2FR4&launch=xyz").status == 303)
+    }
+  }
+
   @Test func `R1.07 a launch goes to the authorization server and to no other kind of address`() async throws {
     try await blocking {
       let daemon = FakeDaemon(["authorization.start": .result(start)])
