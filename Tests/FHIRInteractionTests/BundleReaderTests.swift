@@ -1,6 +1,7 @@
 /// Bundles read as they come: what leaves, in which form, and what is refused by name.
 import FHIRInteraction
 import SMARTProtocol
+import TestSupport
 import Testing
 
 private func read(_ text: String, chunk: Int = .max) throws -> ([BundleEntry], BundleSummary) {

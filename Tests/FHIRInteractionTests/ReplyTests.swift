@@ -2,6 +2,7 @@
 import FHIRControl
 import FHIRInteraction
 import SMARTProtocol
+import TestSupport
 import Testing
 
 private let now: Int64 = 1_795_000_000_000

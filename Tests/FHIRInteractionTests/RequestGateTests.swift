@@ -1,6 +1,7 @@
 /// Who goes when, through a connection's gate.
 import FHIRInteraction
 import SMARTProtocol
+import TestSupport
 import Testing
 
 private func at(_ milliseconds: Int64) -> Instant { Instant(milliseconds: 5_000_000 + milliseconds) }

@@ -1,6 +1,7 @@
 /// When a request is sent again, through what happened and what is done next.
 import FHIRInteraction
 import SMARTProtocol
+import TestSupport
 import Testing
 
 private func at(_ seconds: Int64) -> Instant { Instant(milliseconds: 1_000_000 + seconds * 1000) }

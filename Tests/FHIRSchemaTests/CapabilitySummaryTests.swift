@@ -2,6 +2,7 @@
 import FHIRSchema
 import Foundation
 import SMARTProtocol
+import TestSupport
 import Testing
 
 @Suite struct CapabilitySummaryTests {

@@ -2,6 +2,7 @@
 import FHIRSchema
 import Foundation
 import SMARTProtocol
+import TestSupport
 import Testing
 
 private let whenPresent = ConditionTrait.enabled(if: SharedData.isPresent, Comment(rawValue: SharedData.absence))

@@ -72,6 +72,32 @@ struct FHIRAccessTests {
     }
   }
 
+  @Test func `R7.09 many requests with one dead token cause one refresh, and all are answered`() async throws {
+    try await connected(["refresh": ["mode": "on_demand", "min_interval_seconds": 1]]) { stage in
+      _ = try await stage.token("c")
+      // The first refusals come when the floor between refreshes has passed, the last ones when it has not again.
+      for n in 1...6 {
+        try await stage.server.rule([
+          "path": .string("/fhir/Patient/\(n)"), "times": 1, "status": 401, "delay": .number(n < 4 ? 1.3 : 1.9),
+          "json": ["resourceType": "OperationOutcome"],
+          "headers": ["WWW-Authenticate": "Bearer error=\"invalid_token\""],
+        ])
+      }
+      let daemon = stage.daemon
+      try await withThrowingTaskGroup(of: Answer.self) { group in
+        for n in 1...6 {
+          group.addTask {
+            let control = try await daemon.connect()
+            return try await control.call(
+              "fhir.read", ["connection": "c", "resource_type": "Patient", "id": .string("\(n)")])
+          }
+        }
+        for try await answer in group { #expect(answer.succeeded, "\(answer)") }
+      }
+      #expect(try await stage.server.count(path: "/token") == 2)
+    }
+  }
+
   @Test func `R7.09 a token that may not is not replaced`() async throws {
     try await connected { stage in
       _ = try await stage.token("c")

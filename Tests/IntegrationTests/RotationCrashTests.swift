@@ -22,6 +22,7 @@ struct RotationCrashTests {
       for i in 0..<Self.grants {
         try await control.begin("token.refresh", Self.connection.merging(["subject": .string(subject(i))]))
       }
+      // Not a hope: the moment of the kill is what chance chooses.
       try await Task.sleep(nanoseconds: UInt64.random(in: 0...200_000_000, using: &chance))
       try await stage.daemon.killHard()
       try await stage.daemon.start()

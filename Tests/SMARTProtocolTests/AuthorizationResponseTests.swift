@@ -1,5 +1,6 @@
 /// What comes back on the redirect: good, refused, hostile, pasted by a person.
 import SMARTProtocol
+import TestSupport
 import Testing
 
 @Suite struct AuthorizationResponseTests {

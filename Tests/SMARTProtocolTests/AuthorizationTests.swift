@@ -1,5 +1,6 @@
 /// Authorization requests and PKCE, byte by byte.
 import SMARTProtocol
+import TestSupport
 import Testing
 
 @Suite struct AuthorizationRequestTests {

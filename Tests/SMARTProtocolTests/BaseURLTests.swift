@@ -1,5 +1,6 @@
 /// Base URLs, endpoints, origins and references.
 import SMARTProtocol
+import TestSupport
 import Testing
 
 @Suite struct BaseURLTests {

@@ -1,6 +1,7 @@
 /// Discovery, driven by what it asks for and what comes back.
 import Foundation
 import SMARTProtocol
+import TestSupport
 import Testing
 
 @Suite struct DiscoveryTests {

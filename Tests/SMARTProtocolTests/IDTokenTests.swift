@@ -1,5 +1,6 @@
 /// ID tokens: taken apart, claims held against what was asked.
 import SMARTProtocol
+import TestSupport
 import Testing
 
 @Suite struct IDTokenTests {

@@ -1,6 +1,7 @@
 /// The JSON reader: right documents read right, wrong ones refused with the right word, bounds kept.
 import Foundation
 import SMARTProtocol
+import TestSupport
 import Testing
 
 @Suite struct JSONDocumentTests {

@@ -1,5 +1,6 @@
 /// Answers of introspection and revocation endpoints: right, sloppy, wrong and hostile.
 import SMARTProtocol
+import TestSupport
 import Testing
 
 @Suite struct IntrospectionReplyTests {

@@ -1,5 +1,6 @@
 /// Scopes: grammar, comparison by coverage, what an operator may ask for.
 import SMARTProtocol
+import TestSupport
 import Testing
 
 @Suite struct ScopeSetTests {

@@ -1,5 +1,6 @@
 /// Headers and bodies in which servers say when, why and how: dates, pauses, challenges, OperationOutcomes.
 import SMARTProtocol
+import TestSupport
 import Testing
 
 @Suite struct ServerWordsTests {

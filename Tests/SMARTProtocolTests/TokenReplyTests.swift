@@ -1,6 +1,7 @@
 /// The answers of token endpoints, as live servers give them.
 import Foundation
 import SMARTProtocol
+import TestSupport
 import Testing
 
 @Suite struct TokenReplyTests {

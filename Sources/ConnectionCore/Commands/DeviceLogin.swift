@@ -162,7 +162,7 @@ extension Authorizer {
       throw ControlError(
         refusal.oauth == nil ? .serverAnswerUnusable : .invalidClient, refusal.sentence,
         hint: "is the client registered for the device flow? log in by browser: fhirctl login '\(connection.name)'",
-        oauth: refusal.oauth.map { OAuthErrorBody(error: $0.error, errorDescription: $0.description, errorURI: $0.uri) }
+        oauth: refusal.oauth.map { OAuthErrorBody($0) }
       )
     }
   }

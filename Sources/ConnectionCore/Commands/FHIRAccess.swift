@@ -40,7 +40,7 @@ extension Commands {
     let usesTokens = target.connection.usesTokens
     var plan = RetryPlan(request.repeatability, hasToken: usesTokens, startedAt: clock.now())
     while true {
-      let http = try await prepared(request, target)
+      let (http, generation) = try await prepared(request, target)
       var action: RetryPlan.Action
       var outcome: Result<FHIRExchange, ControlError>
       do throws(HTTPFailure) {
@@ -59,7 +59,7 @@ extension Commands {
           mayHaveBeenSent: error.mayHaveBeenSent, isTransient: isTransient, at: clock.now(), chance: chance())
         outcome = .failure(ControlError(error, asking: target.base.text))
       }
-      if case .refreshToken = action { action = await refreshed(target, &plan) }
+      if case .refreshToken = action { action = await refreshed(target, since: generation, &plan) }
       switch action {
       case .deliver, .refreshToken: return try outcome.get()
       case .send(let pause):
@@ -71,11 +71,15 @@ extension Commands {
 
   private func chance() -> Double { Double(entropy.bytes(2).reduce(0) { $0 << 8 | Int($1) }) / 65536 }
 
-  /// R7.09: one refresh, which joins one that is under way.
-  private func refreshed(_ target: FHIRTarget, _ plan: inout RetryPlan) async -> RetryPlan.Action {
+  /// R7.09: one refresh, which joins one that is under way. When the grant has moved on since the request was made,
+  /// somebody else was refused before and the new token is there: fifty refusals make one refresh.
+  private func refreshed(_ target: FHIRTarget, since generation: Generation?, _ plan: inout RetryPlan) async
+    -> RetryPlan.Action
+  {
+    let key = ledger.grantKey(target.id, subject: target.subject)
+    let isReplaced = (try? ledger.grant(key))??.generation != generation
     do throws(ControlError) {
-      try await engine.obtainToken(
-        ledger.grantKey(target.id, subject: target.subject), minimum: Self.tokenMinimum, forced: true)
+      try await engine.obtainToken(key, minimum: Self.tokenMinimum, forced: !isReplaced)
       return plan.tokenRefreshed(at: clock.now())
     } catch { return plan.refreshFailed() }
   }
@@ -83,7 +87,9 @@ extension Commands {
   /// A token that ends on the way is no use.
   private static var tokenMinimum: Instant.Span { .seconds(10) }
 
-  private func prepared(_ request: FHIRRequest, _ target: FHIRTarget) async throws(ControlError) -> HTTPRequest {
+  private func prepared(_ request: FHIRRequest, _ target: FHIRTarget) async throws(ControlError) -> (
+    HTTPRequest, Generation?
+  ) {
     let exchange = authorizer.exchange
     guard let method = HTTPRequest.Method(rawValue: request.method.rawValue) else {
       throw ControlError(.validationFailed, "the method \(request.method.rawValue) is not known")
@@ -101,8 +107,10 @@ extension Commands {
         throw ControlError(.tokenExpired, "the connection was changed meanwhile", hint: "try again")
       }
       http.secretHeaders = [token]
+      // After the token was read: at worst one that is newer than the token, and then it is replaced once too often.
+      return (http, (try? ledger.grant(key))??.generation)
     }
-    return http
+    return (http, nil)
   }
 
   private static func error(_ reply: FHIRReply, _ target: FHIRTarget) -> ControlError {
@@ -120,7 +128,7 @@ extension Commands {
       reply.kind.errorCode.flatMap(ErrorCode.init(rawValue:)) ?? .fhirAPIError,
       reply.sentence ?? "the server answered \(reply.status)", hint: hint,
       retryAfterSeconds: reply.retryAfter?.seconds,
-      oauth: reply.oauth.map { OAuthErrorBody(error: $0.error, errorDescription: $0.description, errorURI: $0.uri) })
+      oauth: reply.oauth.map { OAuthErrorBody($0) })
   }
 }
 

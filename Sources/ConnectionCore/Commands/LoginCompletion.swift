@@ -99,7 +99,7 @@ extension Commands {
     let words = error.description.map { ": \($0)" } ?? error.uri.map { ", see \($0)" } ?? ""
     return ControlError(
       code, "the server ended the login with \(error.error)\(words)", hint: hint,
-      oauth: OAuthErrorBody(error: error.error, errorDescription: error.description, errorURI: error.uri))
+      oauth: OAuthErrorBody(error))
   }
 
   /// R4.12: the state is used up, and the reason kept.

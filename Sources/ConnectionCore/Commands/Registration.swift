@@ -123,7 +123,7 @@ extension Authorizer {
       let error = ControlError(
         refusal.oauth == nil ? .serverAnswerUnusable : .invalidClient, refusal.sentence,
         hint: "the server may want --initial-access-token-file or --software-statement-file",
-        oauth: refusal.oauth.map { OAuthErrorBody(error: $0.error, errorDescription: $0.description, errorURI: $0.uri) }
+        oauth: refusal.oauth.map { OAuthErrorBody($0) }
       )
       throw Redaction((token.map { [shared(Array($0.utf8))] } ?? [])).clean(error)
     }

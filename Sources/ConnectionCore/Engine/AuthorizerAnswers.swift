@@ -136,7 +136,7 @@ extension Authorizer {
     }
     return ControlError(
       code, refusal.sentence, hint: hint, retryAfterSeconds: refusal.retryAfter?.seconds,
-      oauth: refusal.oauth.map { OAuthErrorBody(error: $0.error, errorDescription: $0.description, errorURI: $0.uri) })
+      oauth: refusal.oauth.map { OAuthErrorBody($0) })
   }
 }
 
@@ -191,4 +191,11 @@ extension TokenAsk {
 /// The command that gives a grant a new login.
 func loginCommandText(_ name: String, _ subject: String) -> String {
   "fhirctl login '\(name)'" + (subject.isEmpty ? "" : " --subject '\(subject)'")
+}
+
+extension OAuthErrorBody {
+  /// The server's words as callers hear them.
+  init(_ error: OAuthError) {
+    self.init(error: error.error, errorDescription: error.description, errorURI: error.uri)
+  }
 }

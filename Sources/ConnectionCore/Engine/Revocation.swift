@@ -119,7 +119,7 @@ extension Authorizer {
     case .failure(let refusal):
       let error = ControlError(
         .serverAnswerUnusable, refusal.sentence, hint: "is introspection_url right? some servers want another client",
-        oauth: refusal.oauth.map { OAuthErrorBody(error: $0.error, errorDescription: $0.description, errorURI: $0.uri) }
+        oauth: refusal.oauth.map { OAuthErrorBody($0) }
       )
       throw Redaction([shared(token)]).clean(error)
     }

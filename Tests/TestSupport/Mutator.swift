@@ -1,11 +1,11 @@
 /// Makes wrong documents out of right ones, the same ones in every run: a seeded generator and a dozen ways to damage.
 
-struct Mutator {
+package struct Mutator {
   /// SplitMix64: small, seeded, good enough to choose where to damage.
   private var state: UInt64
-  init(seed: UInt64) { state = seed }
+  package init(seed: UInt64) { state = seed }
 
-  mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -13,7 +13,7 @@ struct Mutator {
     return z ^ (z >> 31)
   }
 
-  mutating func below(_ bound: Int) -> Int { bound <= 0 ? 0 : Int(next() % UInt64(bound)) }
+  package mutating func below(_ bound: Int) -> Int { bound <= 0 ? 0 : Int(next() % UInt64(bound)) }
 
   private static let pieces: [String] = [
     "\"", "\\", "{", "}", "[", "]", ",", ":", "null", "true", "-", "1e999", "0.", "\\u", "\\ud800", "\\u0000", "//",
@@ -24,7 +24,7 @@ struct Mutator {
     "[::1]",
   ]
 
-  mutating func mutate(_ original: [UInt8]) -> [UInt8] {
+  package mutating func mutate(_ original: [UInt8]) -> [UInt8] {
     var bytes = original
     for _ in 0...below(4) {
       let at = below(bytes.count + 1)
