@@ -70,6 +70,12 @@ struct Answer {
     return true
   }
 
+  /// A body that goes elsewhere. - Returns: false where the transfer must end.
+  mutating func counts(_ bytes: Int) -> Bool {
+    hasBegun = true
+    return bytes <= bodyBytesMax || refuse("a body of more than \(bodyBytesMax) bytes")
+  }
+
   mutating func wipeBody() {
     unsafe body.withUnsafeMutableBytes { buffer in
       if let start = buffer.baseAddress { unsafe explicit_bzero(start, buffer.count) }

@@ -55,6 +55,21 @@ package final class CurlHTTP: HTTPClient {
     return try result.get()
   }
 
+  package func stream(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPStream {
+    var request = request
+    request.redirects = .never
+    let plan = try RequestPlan(request, options)
+    let core = core
+    let ticket = Ticket<Result<HTTPReply, HTTPFailure>>()
+    let flow = BodyFlow(core, ticket)
+    let result = await withTaskCancellationHandler {
+      await ticket.answer { core.start(plan, ticket, flow) }
+    } onCancel: {
+      core.cancel(ticket)
+    }
+    return HTTPStream(reply: try result.get(), body: flow)
+  }
+
   /// Whether the loop answers within that time: for a watchdog. False also after `stop`.
   package func ping(timeout: Instant.Span) async -> Bool {
     let core = core

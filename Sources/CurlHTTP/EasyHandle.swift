@@ -40,7 +40,7 @@ struct SetupFailure: Error {
   }
 
   /// - Parameter isSameOrigin: false after a redirect to another server, which gets no credential.
-  func configure(_ plan: RequestPlan, _ target: Target, isSameOrigin: Bool) throws(SetupFailure) {
+  func configure(_ plan: RequestPlan, _ target: Target, isSameOrigin: Bool, isStream: Bool) throws(SetupFailure) {
     try unsafe check(ccurl_set_error_buffer(handle, errorText))
     try unsafe check(ccurl_set_url(handle, target.url))
     try unsafe check(ccurl_set_protocols(handle, target.isSecure ? "https" : "http"))
@@ -54,7 +54,9 @@ struct SetupFailure: Error {
     try unsafe check(ccurl_set_quick_exit(handle, 1))
     try unsafe check(ccurl_set_user_agent(handle, plan.userAgent))
     try unsafe check(ccurl_set_accept_encoding(handle, "gzip"))
-    try unsafe check(ccurl_set_http_version(handle, Int(CURL_HTTP_VERSION_2TLS)))
+    // Of a paused stream curl would take in, over HTTP/2, as much as the window allows: 32 MB.
+    try unsafe check(ccurl_set_http_version(handle, Int(isStream ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS)))
+    if isStream { try unsafe check(ccurl_set_buffer_bytes(handle, Self.streamBufferBytes)) }
     try unsafe check(ccurl_set_tcp_keepalive(handle, 1))
     try unsafe check(ccurl_set_connection_lifetime_seconds(handle, Self.connectionLifetimeSeconds))
     // The deadline of the whole is the loop's own: curl's clock stands still in suspend. 0 would be curl's default.
@@ -70,6 +72,8 @@ struct SetupFailure: Error {
     try configureHeaders(plan, isSameOrigin: isSameOrigin)
   }
 
+  /// What one read of a stream takes at most.
+  private static let streamBufferBytes = 128 << 10
   /// A server that changes its address or its certificate is noticed by then, however busy the connection is.
   private static let connectionLifetimeSeconds = 900
   /// How long the parsed bundle of the system's CAs is kept.

@@ -12,6 +12,10 @@ import ConnectionCore
   /// In the multi handle, by their easy handles.
   private var running: [EasyHandle.ID: Transfer] = [:]
   private var runningPerHost: [String: Int] = [:]
+  /// Of those in the multi handle, the ones whose body somebody reads as it comes.
+  private var streams: [EasyHandle.ID: Transfer] = [:]
+  /// Streams that wait for their readers: their connections are open, and their places are given to others.
+  private var pausedCount = 0
   /// In the order of arrival; those that are not in `transfers` any more are skipped.
   private var waiting: [Transfer] = []
   /// No deadline is before it.
@@ -34,6 +38,7 @@ import ConnectionCore
       #if FAULT_POINTS
         for transfer in running.values where transfer.hasJustBeenSent { core.sent?(transfer.plan.request) }
       #endif
+      countPauses()
       if finish() { continue }
       let wait = min(Self.waitMillisecondsMax, max(0, nextDeadline - ccurl_boot_milliseconds()))
       _ = unsafe curl_multi_poll(core.multi, nil, 0, Int32(wait), nil)
@@ -42,16 +47,23 @@ import ConnectionCore
 
   private func obey(_ command: Command) {
     switch command {
-    case .start(let plan, let ticket):
+    case .start(let plan, let ticket, let flow):
       guard transfers.count < core.transfersMax else {
         let detail = "\(plan.target.authority) is not asked: \(core.transfersMax) requests are under way"
         ticket.resume(.failure(HTTPFailure(.connect, detail: detail, mayHaveBeenSent: false)))
         return
       }
-      let transfer = Transfer(plan, ticket, now: ccurl_boot_milliseconds())
+      let transfer = Transfer(plan, ticket, flow, now: ccurl_boot_milliseconds())
       transfers[ObjectIdentifier(ticket)] = transfer
       waiting.append(transfer)
       nextDeadline = min(nextDeadline, transfer.deadline)
+    case .goOn(let ticket):
+      guard let transfer = transfers[ObjectIdentifier(ticket)], let easy = transfer.easy else { return }  // it has ended
+      transfer.goOn(now: ccurl_boot_milliseconds())
+      nextDeadline = min(nextDeadline, transfer.deadline)
+      countPauses()
+      // The bytes that curl kept come from within this call.
+      _ = unsafe curl_easy_pause(easy.handle, CURLPAUSE_CONT)
     case .cancel(let ticket):
       guard let transfer = transfers[ObjectIdentifier(ticket)] else { return }  // it has ended
       giveUp(transfer, .cancelled, "\(transfer.target.authority): the request was cancelled")
@@ -72,11 +84,12 @@ import ConnectionCore
 
   /// Starts what has waited and for which there is room now.
   private func letIn() {
-    guard !waiting.isEmpty, running.count < core.connectionsTotal else { return }
+    guard !waiting.isEmpty, running.count - pausedCount < core.connectionsTotal else { return }
     var stillWaiting: [Transfer] = []
     for transfer in waiting where transfers[ObjectIdentifier(transfer.ticket)] === transfer {
       let host = transfer.target.authority
-      if running.count < core.connectionsTotal, runningPerHost[host, default: 0] < core.connectionsPerHost {
+      if running.count - pausedCount < core.connectionsTotal, runningPerHost[host, default: 0] < core.connectionsPerHost
+      {
         add(transfer, host)
       } else {
         stillWaiting.append(transfer)
@@ -100,7 +113,28 @@ import ConnectionCore
       return
     }
     running[easy.id] = transfer
+    if transfer.isStream { streams[easy.id] = transfer }
     runningPerHost[host, default: 0] += 1
+  }
+
+  /// A transfer that waits for its reader does not load its server: its place is another's.
+  private func countPauses() {
+    guard !streams.isEmpty else { return }
+    for transfer in streams.values where transfer.isPaused == transfer.hasPlace {
+      guard !transfer.isPaused || pausedCount < core.pausedMax else {
+        giveUp(transfer, .cancelled, "\(transfer.target.authority): \(core.pausedMax) answers wait for slow readers")
+        continue
+      }
+      let host = transfer.target.authority
+      transfer.hasPlace = !transfer.isPaused
+      pausedCount += transfer.isPaused ? 1 : -1
+      changePlaces(host, by: transfer.isPaused ? -1 : 1)
+    }
+  }
+
+  private func changePlaces(_ host: String, by change: Int) {
+    let count = runningPerHost[host, default: 0] + change
+    runningPerHost[host] = count == 0 ? nil : count
   }
 
   /// - Returns: whether a transfer has ended, so that another may have room.
@@ -130,14 +164,13 @@ import ConnectionCore
     guard let easy = transfer.easy, running.removeValue(forKey: easy.id) != nil else { return }
     let code = unsafe curl_multi_remove_handle(core.multi, easy.handle)
     precondition(code == CURLM_OK, "curl_multi_remove_handle fails only for a handle that is none of ours")
-    let host = transfer.target.authority
-    let left = runningPerHost[host, default: 1] - 1
-    runningPerHost[host] = left == 0 ? nil : left
+    streams[easy.id] = nil
+    if transfer.hasPlace { changePlaces(transfer.target.authority, by: -1) } else { pausedCount -= 1 }
   }
 
   private func conclude(_ transfer: Transfer, _ result: Result<HTTPReply, HTTPFailure>) {
     transfers[ObjectIdentifier(transfer.ticket)] = nil
-    transfer.ticket.resume(result)
+    transfer.tell(result)
   }
 
   private func cancelAll() {

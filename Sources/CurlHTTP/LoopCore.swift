@@ -4,8 +4,15 @@ import ConnectionCore
 import Glibc
 import Synchronization
 
+/// The loop brings bytes as long as somebody has the body; it does not keep it.
+struct WeakFlow: Sendable {
+  weak let flow: BodyFlow?
+}
+
 enum Command: Sendable {
-  case start(RequestPlan, Ticket<Result<HTTPReply, HTTPFailure>>)
+  case start(RequestPlan, Ticket<Result<HTTPReply, HTTPFailure>>, WeakFlow? = nil)
+  /// A paused body has room again.
+  case goOn(Ticket<Result<HTTPReply, HTTPFailure>>)
   case cancel(Ticket<Result<HTTPReply, HTTPFailure>>)
   case ping(Ticket<Bool>)
   case stop
@@ -31,6 +38,8 @@ enum Command: Sendable {
   let connectionsPerHost: Int
   let connectionsTotal: Int
   let transfersMax: Int
+  /// Answers that may wait for slow readers, each with its connection open.
+  let pausedMax: Int
   #if FAULT_POINTS
     let sent: (@Sendable (HTTPRequest) -> Void)?
   #endif
@@ -42,13 +51,14 @@ enum Command: Sendable {
     connectionsPerHost = max(1, options.connectionsPerHost)
     connectionsTotal = max(1, options.connectionsTotal)
     transfersMax = max(1, options.transfersMax)
+    pausedMax = connectionsTotal
     #if FAULT_POINTS
       sent = options.sent
     #endif
-    // The loop lets no more transfers in than this, so nothing ever waits inside curl, where no deadline holds.
+    // The loop lets no more transfers in than this, those that are paused beside them, so nothing ever waits inside curl.
     for code in unsafe [
-      ccurl_multi_set_host_connections(multi, connectionsPerHost),
-      ccurl_multi_set_total_connections(multi, connectionsTotal),
+      ccurl_multi_set_host_connections(multi, connectionsPerHost + pausedMax),
+      ccurl_multi_set_total_connections(multi, connectionsTotal + pausedMax),
       ccurl_multi_set_kept_connections(multi, connectionsTotal),
     ] where code != CURLM_OK {
       unsafe curl_multi_cleanup(multi)
@@ -62,10 +72,10 @@ enum Command: Sendable {
     }
   }
 
-  func start(_ plan: RequestPlan, _ ticket: Ticket<Result<HTTPReply, HTTPFailure>>) {
+  func start(_ plan: RequestPlan, _ ticket: Ticket<Result<HTTPReply, HTTPFailure>>, _ flow: BodyFlow? = nil) {
     let isAccepted = inbox.withLock { inbox in
       guard !inbox.isStopping, ticket.begin() else { return false }
-      put(.start(plan, ticket), in: &inbox)
+      put(.start(plan, ticket, flow.map { WeakFlow(flow: $0) }), in: &inbox)
       return true
     }
     if !isAccepted {
@@ -79,6 +89,12 @@ enum Command: Sendable {
   func cancel(_ ticket: Ticket<Result<HTTPReply, HTTPFailure>>) {
     inbox.withLock { inbox in
       if ticket.markCancelled(), !inbox.hasEnded { put(.cancel(ticket), in: &inbox) }
+    }
+  }
+
+  func goOn(_ ticket: Ticket<Result<HTTPReply, HTTPFailure>>) {
+    inbox.withLock { inbox in
+      if !inbox.hasEnded { put(.goOn(ticket), in: &inbox) }
     }
   }
 

@@ -58,6 +58,9 @@ struct RequestPlan: Sendable {
     self.request = request
   }
 
+  /// A span without an end must not overflow into the past.
+  var timeoutMilliseconds: Int64 { min(max(0, request.totalTimeout.milliseconds), Int64.max >> 2) }
+
   private static func refusal(_ detail: String) -> HTTPFailure {
     HTTPFailure(.badRequest, detail: detail, mayHaveBeenSent: false)
   }

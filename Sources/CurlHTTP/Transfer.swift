@@ -12,13 +12,19 @@ final class Transfer {
 
   let plan: RequestPlan
   let ticket: Ticket<Result<HTTPReply, HTTPFailure>>
-  /// Milliseconds of the boot clock.
-  let deadline: Int64
+  /// Milliseconds of the boot clock. Of a stream: for its next bytes.
+  private(set) var deadline: Int64
   /// Where it goes now.
   private(set) var target: Target
   /// nil while it waits.
   private(set) var easy: EasyHandle?
   private var answer: Answer
+  /// Who reads the body as it comes; gone when nobody does any more.
+  private let flow: WeakFlow?
+  private var streamedBytes = 0
+  private(set) var isPaused = false
+  /// It counts among those that run at its server; the loop's.
+  var hasPlace = true
   private var redirects = 0
   /// The first server, and not another one that it sent us to.
   private var isSameOrigin = true
@@ -30,12 +36,12 @@ final class Transfer {
   /// Of the hops before this one.
   private var spent = HTTPTimings()
 
-  init(_ plan: RequestPlan, _ ticket: Ticket<Result<HTTPReply, HTTPFailure>>, now: Int64) {
+  init(_ plan: RequestPlan, _ ticket: Ticket<Result<HTTPReply, HTTPFailure>>, _ flow: WeakFlow?, now: Int64) {
     self.plan = plan
     self.ticket = ticket
+    self.flow = flow
     target = plan.target
-    // A span without an end must not overflow into the past.
-    deadline = now + min(max(0, plan.request.totalTimeout.milliseconds), Int64.max >> 2)
+    deadline = now + plan.timeoutMilliseconds
     answer = Answer(bodyBytesMax: plan.request.responseBytesMax)
   }
 
@@ -45,7 +51,7 @@ final class Transfer {
     isRequestStarted = false
     answer = Answer(bodyBytesMax: plan.request.responseBytesMax)
     do {
-      try easy.configure(plan, target, isSameOrigin: isSameOrigin)
+      try easy.configure(plan, target, isSameOrigin: isSameOrigin, isStream: isStream)
     } catch {
       throw setupFailure(unsafe String(cString: curl_easy_strerror(error.code)))
     }
@@ -56,8 +62,7 @@ final class Transfer {
       { bytes, one, count, context in
         guard let context = unsafe context else { return 0 }
         let transfer = unsafe Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
-        let arrived = unsafe UnsafeRawBufferPointer(start: bytes, count: one * count)
-        return unsafe transfer.answer.bodyArrived(arrived) ? arrived.count : Int(CURL_WRITEFUNC_ERROR)
+        return unsafe transfer.arrived(UnsafeRawBufferPointer(start: bytes, count: one * count))
       }, context)
     _ = unsafe ccurl_set_header(
       easy.handle,
@@ -87,6 +92,41 @@ final class Transfer {
     isRequestStarted = true
     mayHaveBeenSent = true
     return true
+  }
+
+  // MARK: the body
+
+  var isStream: Bool { flow != nil }
+
+  /// What curl's write function answers.
+  private func arrived(_ bytes: UnsafeRawBufferPointer) -> Int {
+    guard let flow else { return unsafe answer.bodyArrived(bytes) ? bytes.count : Int(CURL_WRITEFUNC_ERROR) }
+    guard let reader = flow.flow, answer.counts(streamedBytes + bytes.count) else { return Int(CURL_WRITEFUNC_ERROR) }
+    if streamedBytes == 0 { ticket.resume(.success(head)) }
+    guard unsafe reader.bring(bytes) else {
+      isPaused = true
+      deadline = .max
+      return Int(CURL_WRITEFUNC_PAUSE)
+    }
+    streamedBytes += bytes.count
+    deadline = ccurl_boot_milliseconds() + plan.timeoutMilliseconds
+    return bytes.count
+  }
+
+  /// The reader has room again.
+  func goOn(now: Int64) {
+    isPaused = false
+    deadline = now + plan.timeoutMilliseconds
+  }
+
+  private var head: HTTPReply {
+    HTTPReply(
+      status: easy?.number(CURLINFO_RESPONSE_CODE) ?? 0, headers: answer.headers, effectiveURL: target.url)
+  }
+
+  func tell(_ result: Result<HTTPReply, HTTPFailure>) {
+    flow?.flow?.end(result.map { _ in })
+    ticket.resume(result)
   }
 
   #if FAULT_POINTS
@@ -158,6 +198,7 @@ final class Transfer {
     if easy == nil { return "no turn for a request to \(host) within \(limit): too many are under way" }
     if !isRequestStarted { return "no connection to \(host) within \(limit)" }
     if !answer.hasBegun { return "no answer from \(host) within \(limit)" }
+    if isStream { return "nothing more from \(host) for \(limit); \(streamedBytes) bytes of the answer came" }
     return "no complete answer from \(host) within \(limit); \(answer.body.count) bytes of it came"
   }
 

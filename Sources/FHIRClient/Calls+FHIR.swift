@@ -23,12 +23,38 @@ extension FHIRClient {
   ) throws(ClientError) -> FHIRAnswer {
     try FHIRAnswer(result: callRaw(.fhirRequest, parameters, timeoutSeconds: timeoutSeconds))
   }
+}
 
-  /// One page; `facts.next` names the one that follows.
-  public func searchPage(
-    _ parameters: FHIRSearchParameters, timeoutSeconds: Double? = nil
-  ) throws(ClientError) -> FHIRAnswer {
-    try FHIRAnswer(result: callRaw(.fhirSearch, parameters, timeoutSeconds: timeoutSeconds))
+/// Resources of a page, as they came; or, without any, where the page after it is.
+public struct FHIRPagePart: Sendable, Hashable {
+  /// From 1.
+  public var page: Int
+  public var count: Int
+  /// Each on a line of its own, with its LF.
+  public var lines: [UInt8]
+  /// The page is complete; a search that is cut off goes on here.
+  public var next: String?
+}
+
+extension FHIRClient {
+  /// All pages, as they come from the server.
+  /// - Parameters:
+  ///   - parameters: `stream` is set here.
+  ///   - timeoutSeconds: of the whole search; nil is the longest that there is.
+  ///   - receive: until it returns, the daemon waits, and with it, in the end, the server.
+  public func search(
+    _ parameters: FHIRSearchParameters, timeoutSeconds: Double? = nil, receive: (FHIRPagePart) -> Void
+  ) throws(ClientError) -> FHIRAnswerFacts {
+    var parameters = parameters
+    parameters.stream = true
+    return try FHIRAnswer(
+      result: callStream(.fhirSearch, parameters, timeoutSeconds: timeoutSeconds ?? timeoutSecondsMax) {
+        line throws(ClientError) in
+        guard let part = try FHIRPagePart(notification: line) else { return false }
+        receive(part)
+        return true
+      }
+    ).facts
   }
 }
 

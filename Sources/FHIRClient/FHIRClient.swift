@@ -51,6 +51,23 @@ public final class FHIRClient {
     }
   }
 
+  /// Calls a method that sends notifications before its answer, and returns its result's JSON.
+  /// - Parameter notified: lent each line that may be one; says whether it was.
+  func callStream<P: ControlParameters>(
+    _ method: ControlMethod, _ parameters: P, timeoutSeconds: Double?,
+    notified: (Span<UInt8>) throws(ClientError) -> Bool
+  ) throws(ClientError) -> [UInt8] {
+    try exchange(method, parameters, timeoutSeconds) { open, id, deadline throws(ClientError) in
+      while true {
+        let result: [UInt8]? = try open.withLine(bytesMax: Self.replyBytesMax, deadline: deadline) {
+          line throws(ClientError) in
+          try notified(line) ? nil : Self.result(in: line.copied, method: method, id: id)
+        }
+        if let result { return result }
+      }
+    }
+  }
+
   private func exchange<P: ControlParameters, Answer>(
     _ method: ControlMethod, _ parameters: P, _ timeoutSeconds: Double?,
     _ receive: (LineConnection, Int64, Deadline) throws(ClientError) -> Answer
@@ -83,23 +100,29 @@ public final class FHIRClient {
     return fresh
   }
 
-  /// The result's bytes, found and not decoded: a page of resources has megabytes.
   private static func receiveRaw(
     from connection: LineConnection, method: ControlMethod, id: Int64, deadline: Deadline
   ) throws(ClientError) -> [UInt8] {
     while true {
       var line = try connection.receiveLine(bytesMax: replyBytesMax, deadline: deadline)
       defer { wipe(&line) }
-      if let found = resultBytes(in: line, answering: id) { return found }
-      // An error, a notification, or no answer at all: whatever it is, it is small.
-      let reply: ReplyLine<AnyResult> = try decode(line, method: method)
-      switch reply.content {
-      case .notification: continue
-      case .failure(let error):
-        guard reply.id == nil || reply.id == id else { throw violation("an answer came that nobody asked for") }
-        throw error
-      case .result: throw violation("an answer came that nobody asked for")
-      }
+      if let result = try result(in: line, method: method, id: id) { return result }
+    }
+  }
+
+  /// The result's bytes, found and not decoded: a page of resources has megabytes. nil: a notification.
+  private static func result(
+    in line: [UInt8], method: ControlMethod, id: Int64
+  ) throws(ClientError) -> [UInt8]? {
+    if let found = resultBytes(in: line, answering: id) { return found }
+    // An error, a notification, or no answer at all: whatever it is, it is small.
+    let reply: ReplyLine<AnyResult> = try decode(line, method: method)
+    switch reply.content {
+    case .notification: return nil
+    case .failure(let error):
+      guard reply.id == nil || reply.id == id else { throw violation("an answer came that nobody asked for") }
+      throw error
+    case .result: throw violation("an answer came that nobody asked for")
     }
   }
 

@@ -9,13 +9,13 @@ private struct Descriptor: ~Copyable {
 }
 
 final class LineConnection {
-  /// What one `recv` takes at most, in bytes; most answers fit in one.
+  /// Room for one `recv` at least, in bytes; most answers fit in one.
   private static let chunkBytes = 64 << 10
 
   private let descriptor: Descriptor
   private let path: String
   /// Received and not yet handed out.
-  private var pending: [UInt8] = []
+  private let pending = ReceiveBuffer()
 
   /// - Throws: `.daemonUnreachable`, `.socketPermission`, `.timedOut` or `.unsendable`, with the path in the message.
   init(path: String, deadline: Deadline) throws(ClientError) {
@@ -45,7 +45,7 @@ final class LineConnection {
 
   /// Whether the daemon still holds the other end and owes nothing: only then may a request go out on it.
   var isIdle: Bool {
-    guard pending.isEmpty else { return false }
+    guard pending.count == 0 else { return false }
     var byte: UInt8 = 0
     let count = unsafe recv(descriptor.number, &byte, 1, Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
     return count < 0 && (errno == EAGAIN || errno == EINTR)
@@ -73,15 +73,21 @@ final class LineConnection {
   /// The next line, without its LF.
   /// - Parameter bytesMax: a longer line is a protocol violation.
   func receiveLine(bytesMax: Int, deadline: Deadline) throws(ClientError) -> [UInt8] {
+    try withLine(bytesMax: bytesMax, deadline: deadline) { $0.copied }
+  }
+
+  /// Lends the next line, without its LF, where it lies.
+  /// - Parameter bytesMax: a longer line is a protocol violation.
+  func withLine<Result>(
+    bytesMax: Int, deadline: Deadline, _ body: (Span<UInt8>) throws(ClientError) -> Result
+  ) throws(ClientError) -> Result {
     var searched = 0
     while true {
-      if let end = pending[searched...].firstIndex(of: UInt8(ascii: "\n")) {
-        let line = Array(pending[..<end])
-        let rest = Array(pending[(end + 1)...])
-        wipe(&pending)
-        pending = rest
-        guard line.count <= bytesMax else { throw Self.tooLong(bytesMax) }
-        return line
+      if let end = pending.lineEnd(from: searched) {
+        defer { pending.consume(end + 1) }
+        guard end <= bytesMax else { throw Self.tooLong(bytesMax) }
+        let line = unsafe pending.bytes.bindMemory(to: UInt8.self).span
+        return try body(line.extracting(..<end))
       }
       guard pending.count <= bytesMax else { throw Self.tooLong(bytesMax) }
       searched = pending.count
@@ -94,17 +100,17 @@ final class LineConnection {
   /// Adds what has arrived to `pending`; false when the daemon closed its end.
   private func receiveSome(deadline: Deadline) throws(ClientError) -> Bool {
     while true {
-      try wait(for: Int16(POLLIN), deadline: deadline, what: "answers")
-      let start = pending.count
-      pending.append(contentsOf: repeatElement(0, count: Self.chunkBytes))
-      let count = unsafe pending.withUnsafeMutableBytes { buffer in
-        unsafe recv(descriptor.number, buffer.baseAddress! + start, Self.chunkBytes, 0)
-      }
+      let room = unsafe pending.room(Self.chunkBytes)
+      let count = unsafe recv(descriptor.number, room.baseAddress, room.count, 0)
       let failure = errno
-      pending.removeLast(Self.chunkBytes - max(count, 0))
-      if count > 0 { return true }
+      if count > 0 {
+        pending.advance(count)
+        return true
+      }
       if count == 0 { return false }
-      if failure != EINTR, failure != EAGAIN {
+      if failure == EAGAIN {
+        try wait(for: Int16(POLLIN), deadline: deadline, what: "answers")
+      } else if failure != EINTR {
         throw lost("the connection to the daemon broke: \(Self.words(failure))")
       }
     }
@@ -128,8 +134,6 @@ final class LineConnection {
   private func lost(_ message: String) -> ClientError {
     ClientError(.connectionLost, message, hint: "see: systemctl status fhird; journalctl -u fhird")
   }
-
-  deinit { wipe(&pending) }
 
   private static func tooLong(_ bytesMax: Int) -> ClientError {
     ClientError(
@@ -179,4 +183,8 @@ func wipe(_ bytes: inout [UInt8]) {
     if let base = buffer.baseAddress { unsafe explicit_bzero(base, buffer.count) }
   }
   bytes.removeAll()
+}
+
+extension Span<UInt8> {
+  var copied: [UInt8] { unsafe withUnsafeBytes { unsafe Array($0) } }
 }

@@ -29,8 +29,8 @@ public struct FHIRReadParameters: ControlParameters {
   public static let parameterNames = CodingKeys.names
 }
 
-/// `fhir.search`: one page. The next one is asked for with `next` of the answer, when there is one; so a caller that reads
-/// slowly slows its own search and nothing else.
+/// `fhir.search`: one page, whose answer names the next one; or a stream of all pages as `progress` notifications, as fast as
+/// the caller reads them.
 public struct FHIRSearchParameters: ControlParameters {
   public var connection: String
   public var subject: String?
@@ -44,9 +44,15 @@ public struct FHIRSearchParameters: ControlParameters {
   public var handling: String?
   /// `next` of the page before.
   public var page: String?
+  /// Resources come in notifications, page after page, while they arrive from the server.
+  public var stream: Bool?
+  /// Of a stream, above 0.
+  public var maxPages: Int?
+  /// Of a stream: matches, above 0; what was included with them comes on top.
+  public var maxResources: Int?
   public init(
     connection: String, subject: String? = nil, resourceType: String? = nil, params: [String]? = nil, post: Bool? = nil,
-    handling: String? = nil, page: String? = nil
+    handling: String? = nil, page: String? = nil, stream: Bool? = nil, maxPages: Int? = nil, maxResources: Int? = nil
   ) {
     self.connection = connection
     self.subject = subject
@@ -55,10 +61,15 @@ public struct FHIRSearchParameters: ControlParameters {
     self.post = post
     self.handling = handling
     self.page = page
+    self.stream = stream
+    self.maxPages = maxPages
+    self.maxResources = maxResources
   }
   enum CodingKeys: String, ListedCodingKey {
-    case connection, subject, params, post, handling, page
+    case connection, subject, params, post, handling, page, stream
     case resourceType = "resource_type"
+    case maxPages = "max_pages"
+    case maxResources = "max_resources"
   }
   public static let parameterNames = CodingKeys.names
 }
@@ -98,6 +109,9 @@ public struct FHIRAnswerFacts: Codable, Sendable, Hashable {
   public var lastModified: String?
   public var location: String?
   public var notModified: Bool?
+  /// Of a stream: how many came, and whether they are all that the server has.
+  public var pages: Int?
+  public var complete: Bool?
   /// Of a search: what the server counts, where it does; the next page.
   public var total: Int?
   public var matches: Int?
@@ -112,7 +126,7 @@ public struct FHIRAnswerFacts: Codable, Sendable, Hashable {
     self.attempts = attempts
   }
   enum CodingKeys: String, CodingKey {
-    case status, attempts, etag, location, total, matches, includes, next, findings, text
+    case status, attempts, etag, location, pages, complete, total, matches, includes, next, findings, text
     case lastModified = "last_modified"
     case notModified = "not_modified"
   }

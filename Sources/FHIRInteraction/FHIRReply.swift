@@ -123,6 +123,9 @@ package struct FHIRReply: Sendable, Hashable {
     if !isSuccess { warnOfError() }
   }
 
+  /// Whether a body begins as a Bundle, as far as its first bytes tell: it can be read as it comes.
+  package static func isBundle(_ head: [UInt8]) -> Bool { ReplyContent.leadingType(head[...]) == "Bundle" }
+
   /// Findings that are kept.
   private static let findingsMax = 16
   private static let lastModifiedBytesMax = 128

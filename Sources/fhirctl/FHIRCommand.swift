@@ -48,8 +48,10 @@ struct FHIRSearch: ParsableCommand {
     commandName: "search",
     abstract: "Search for resources of a type.",
     discussion: """
-      Prints the first page, or with --all every page, one after the other: the next one is asked for when this one is \
-      written, so memory stays small and a slow reader slows the search. Values are encoded here: write them plainly.
+      Prints the first page, or with --all every page, one after the other, while they come from the server: memory stays \
+      small, and a slow reader slows the search. Values are encoded here: write them plainly.
+
+      A search that was cut off names the page to go on with: --page takes it.
 
       Examples:
         fhirctl fhir search epic Patient name=smith birthdate=ge1970
@@ -64,8 +66,12 @@ struct FHIRSearch: ParsableCommand {
   var parameters: [String] = []
   @Flag(help: "All pages.")
   var all = false
-  @Option(help: ArgumentHelp("With --all: no more pages than this.", valueName: "number"))
-  var maxPages = 100_000
+  @Option(help: ArgumentHelp("No more pages than this; without it and --all: one.", valueName: "number"))
+  var maxPages: Int?
+  @Option(help: ArgumentHelp("No more matches than this.", valueName: "number"))
+  var maxResources: Int?
+  @Option(help: ArgumentHelp("Begin with this page, which an earlier search named.", valueName: "url"))
+  var page: String?
   @Flag(help: "Send the parameters in a form, so that they stay out of addresses and logs.")
   var post = false
   @Option(
@@ -76,36 +82,61 @@ struct FHIRSearch: ParsableCommand {
   @OptionGroup var globals: GlobalOptions
 
   func validate() throws {
-    guard maxPages > 0 else { throw ValidationError("--max-pages is a number above 0") }
+    for (name, value) in [("--max-pages", maxPages), ("--max-resources", maxResources)] {
+      if let value, value < 1 { throw ValidationError("\(name) is a number above 0") }
+    }
   }
 
   func run() throws {
-    let client = globals.client
-    var seen: Set<String> = []
-    var asked = FHIRSearchParameters(
+    var progress = SearchProgress(isShown: Console.errorIsTerminal && !Console.outputIsTerminal)
+    let wanted = FHIRSearchParameters(
       connection: grant.name, subject: grant.subject, resourceType: type, params: parameters, post: post ? true : nil,
-      handling: handling)
-    var (pages, resources) = (0, 0)
-    let showsProgress = all && Console.errorIsTerminal
-    defer { if showsProgress, pages > 1 { Console.complain("\n") } }
-    while true {
-      let answer = try client.searchPage(asked, timeoutSeconds: globals.timeout)
-      answer.show(findings: pages == 0)
-      pages += 1
-      resources += answer.resources.count
-      if showsProgress { Console.complain("\r\(resources) resources, \(pages) pages") }
-      guard let next = answer.facts.next else { return }
-      guard all else {
-        return Console.complain("fhirctl: there are more pages\nhint: --all\n")
+      handling: handling, page: page, maxPages: all || maxResources != nil ? maxPages : maxPages ?? 1,
+      maxResources: maxResources)
+    let facts: FHIRAnswerFacts
+    do {
+      facts = try globals.client.search(wanted, timeoutSeconds: globals.timeout) { part in
+        if !part.lines.isEmpty { Console.write(part.lines) }
+        progress.add(part)
       }
-      guard seen.insert(next).inserted else {
-        throw Failure("the server's pages go round in a circle", hint: "what was printed is good", exitStatus: 1)
+    } catch {
+      progress.end()
+      if let next = progress.next {
+        Console.complain("fhirctl: the pages before this one are complete: --page '\(next)'\n")
       }
-      guard pages < maxPages else {
-        return Console.complain("fhirctl: stopped after \(pages) pages; there are more\n")
-      }
-      asked.page = next
+      throw error
     }
+    progress.end()
+    for finding in facts.findings ?? [] { Console.complain("finding: \(Text.printable(finding))\n") }
+    if let next = facts.next {
+      Console.complain("fhirctl: there are more pages\nhint: --all, or --page '\(Text.printable(next))'\n")
+    }
+    guard !(facts.findings ?? []).contains(where: { $0.hasPrefix("paging: ") }) else {
+      throw Failure("the search ended early", hint: "what was printed is good", exitStatus: 1)
+    }
+  }
+}
+
+/// Counts on standard error while resources go to a file or a pipe.
+private struct SearchProgress {
+  let isShown: Bool
+  /// Where the first page that is not complete begins.
+  private(set) var next: String?
+  private var resources = 0
+  private var pages = 0
+
+  init(isShown: Bool) { self.isShown = isShown }
+
+  mutating func add(_ part: FHIRPagePart) {
+    resources += part.count
+    if let next = part.next { self.next = next }
+    guard isShown, part.page > pages || part.next != nil else { return }
+    pages = part.page
+    Console.complain("\r\(resources) resources, \(pages) pages")
+  }
+
+  func end() {
+    if isShown, pages > 0 { Console.complain("\n") }
   }
 }
 

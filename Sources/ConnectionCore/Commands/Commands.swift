@@ -71,7 +71,7 @@ package struct Commands: CommandHandler {
       case .authorizationStatus: return try await encoded(loginStatus(decode(call), call.caller))
       case .authorizationCancel: return try await encoded(cancelLogin(decode(call), call.caller))
       case .fhirRead: return try await read(decode(call), call.caller)
-      case .fhirSearch: return try await search(decode(call), call.caller)
+      case .fhirSearch: return try await search(decode(call), call.caller, call.progress)
       case .fhirRequest: return try await request(decode(call), call.caller)
       case .keyCreate: return try await encoded(createKey(decode(call), call.caller))
       case .keyRotate: return try await encoded(rotateKey(decode(call), call.caller))

@@ -30,12 +30,25 @@ package struct ControlCall: Sendable {
   package var caller: Caller
   /// When the answer must be out; the control server answers TIMEOUT by itself after it.
   package var deadline: Instant
-  package init(method: ControlMethod, parameters: [UInt8], caller: Caller, deadline: Instant) {
+  /// Where what comes before the answer goes; nil: a request without `id`, which hears nothing.
+  package var progress: (any ProgressSink)?
+  package init(
+    method: ControlMethod, parameters: [UInt8], caller: Caller, deadline: Instant, progress: (any ProgressSink)? = nil
+  ) {
     self.method = method
     self.parameters = parameters
     self.caller = caller
     self.deadline = deadline
+    self.progress = progress
   }
+}
+
+/// The `progress` notifications of one request.
+package protocol ProgressSink: Sendable {
+  /// Returns when there is room for more: a caller that reads slowly is waited for.
+  /// - Parameter members: JSON members of `params`, without the braces; the request's id is put before them.
+  /// - Returns: false: nobody waits for more.
+  func send(_ members: [UInt8]) async -> Bool
 }
 
 package protocol CommandHandler: Sendable {

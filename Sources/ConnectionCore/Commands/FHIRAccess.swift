@@ -13,6 +13,13 @@ struct FHIRTarget {
   var options: RequestOptions
 }
 
+/// What one attempt brought.
+struct FHIRAttempt {
+  var reply: HTTPReply
+  /// false: the body is only its beginning; the rest has gone where it should.
+  var isWhole = true
+}
+
 /// What came back.
 struct FHIRExchange {
   var reply: FHIRReply
@@ -37,6 +44,15 @@ extension Commands {
 
   /// - Throws: what the server said, as the protocol's error; or why there is no answer.
   func perform(_ request: FHIRRequest, at target: FHIRTarget) async throws(ControlError) -> FHIRExchange {
+    try await perform(request, at: target) { http throws(HTTPFailure) in
+      FHIRAttempt(reply: try await authorizer.exchange.http.send(http))
+    }
+  }
+
+  /// - Parameter send: makes one attempt. What it does beside the answer it must be able to do again.
+  func perform(
+    _ request: FHIRRequest, at target: FHIRTarget, by send: (HTTPRequest) async throws(HTTPFailure) -> FHIRAttempt
+  ) async throws(ControlError) -> FHIRExchange {
     let usesTokens = target.connection.usesTokens
     var plan = RetryPlan(request.repeatability, hasToken: usesTokens, startedAt: clock.now())
     while true {
@@ -44,9 +60,10 @@ extension Commands {
       var action: RetryPlan.Action
       var outcome: Result<FHIRExchange, ControlError>
       do throws(HTTPFailure) {
-        let raw = try await authorizer.exchange.http.send(http)
+        let attempt = try await send(http)
+        let raw = attempt.reply
         let reply = FHIRReply(
-          status: raw.status, header: { raw.header($0) }, body: raw.body, to: .init(request),
+          status: raw.status, header: { raw.header($0) }, body: raw.body, isWhole: attempt.isWhole, to: .init(request),
           now: clock.wall().milliseconds)
         action = plan.replied(reply, at: clock.now(), chance: chance())
         let exchange = FHIRExchange(

@@ -1,11 +1,11 @@
-/// `fhir.read`, `fhir.search` and `fhir.request`. Resources leave as the server wrote them: their numbers keep every digit.
+/// `fhir.read` and `fhir.request`, and how FHIR is answered. Resources leave as the server wrote them: their numbers keep every digit.
 import FHIRControl
 import FHIRInteraction
 import SMARTProtocol
 
 extension Commands {
   /// The longest answer, in bytes: what a client that is slow to read may have waiting.
-  static var fhirAnswerBytesMax: Int { 3 << 20 }
+  static var fhirAnswerBytesMax: Int { 15 << 20 }
 
   func read(_ parameters: FHIRReadParameters, _ caller: Caller) async throws(ControlError) -> [UInt8] {
     var target = try target(parameters.connection, parameters.subject, .fhirRead, caller)
@@ -52,107 +52,9 @@ extension Commands {
     return try answer(facts, member: "resource", [line], isList: false)
   }
 
-  func search(_ parameters: FHIRSearchParameters, _ caller: Caller) async throws(ControlError) -> [UInt8] {
-    var target = try target(parameters.connection, parameters.subject, .fhirSearch, caller)
-    if let handling = parameters.handling {
-      guard let known = RequestOptions.Handling(rawValue: handling) else {
-        throw ControlError.validation([
-          FieldError("handling", "is \(handling.debugDescription); allowed are strict, lenient")
-        ])
-      }
-      target.options.handling = known
-    }
-    if parameters.post == true { target.options.searchForm = .post }
-    let first: FHIRRequest
-    do {
-      first = try FHIRRequest(
-        .search(type: parameters.resourceType, in: nil, parameters: try Self.searchParameters(parameters.params ?? [])),
-        at: target.base, options: target.options)
-    } catch let problem as FHIRRequest.Problem { throw ControlError(problem, field: "params") } catch {
-      throw error as? ControlError ?? ControlError(.internalError, "the search could not be made")
-    }
-    let allowed = Dictionary(
-      uniqueKeysWithValues: target.connection.allowedOrigins.map { ($0, Paging.Permission.withToken) })
-    var paging: Paging
-    let request: FHIRRequest
-    if let page = parameters.page {
-      request = try Self.page(page, target)
-      paging = Paging(resuming: page, of: first, allowed: allowed)
-    } else {
-      (request, paging) = (first, Paging(first, allowed: allowed))
-    }
-    let exchange: FHIRExchange
-    do { exchange = try await perform(request, at: target) } catch {
-      throw parameters.page == nil ? error : Self.afterPages(error)
-    }
-    return try page(exchange, &paging)
-  }
-
-  /// R9.07: a page that is gone is not a mistake of the caller's.
-  private static func afterPages(_ error: ControlError) -> ControlError {
-    guard [.fhirNotFound, .fhirAPIError].contains(error.data.code) else { return error }
-    var lost = error
-    lost.message = "the server has lost the state of this search: \(error.message)"
-    lost.data.hint = "what came so far is good; begin the search again for the rest, with fewer results a page"
-    return lost
-  }
-
-  private func page(_ exchange: FHIRExchange, _ paging: inout Paging) throws(ControlError) -> [UInt8] {
-    let entries: [BundleEntry]
-    let summary: BundleSummary
-    do { (entries, summary) = try BundleReader.read(exchange.body) } catch {
-      throw ControlError(
-        .serverAnswerUnusable, "the answer is no page of a search: \(error.sentence)",
-        hint: "fhirctl fhir request shows the answer as it is")
-    }
-    var tally = PageTally()
-    for entry in entries { tally.add(entry) }
-    var facts = facts(exchange)
-    var findings = facts.findings ?? []
-    switch paging.pageArrived(summary, tally) {
-    case .fetch(let url, _): facts.next = url
-    case .askPermission(let origin):
-      findings.append(
-        "next-elsewhere: the next page is at \(origin), which gets no token unless it is allowed: --allowed-origin")
-    case .stop(let end): if !end.isComplete { findings.append("paging: \(end.sentence)") }
-    }
-    findings +=
-      paging.result.findings.map(\.description)
-      + paging.result.issues.map { [$0.severity, $0.code, $0.text].compactMap(\.self).joined(separator: ": ") }
-    facts.findings = findings.isEmpty ? nil : findings
-    facts.total = summary.total
-    facts.matches = tally.matches
-    facts.includes = tally.includes
-    return try answer(
-      facts, member: "resources", entries.filter { $0.role != .outcome }.compactMap(\.line), isList: true)
-  }
-
-  /// R9.06: only where the token may go.
-  private static func page(_ url: String, _ target: FHIRTarget) throws(ControlError) -> FHIRRequest {
-    guard let origin = Origin(of: url),
-      origin == target.base.origin || target.connection.allowedOrigins.contains(origin)
-    else {
-      throw ControlError.validation([FieldError("page", "is not at this server, nor at an allowed origin")])
-    }
-    do { return try FHIRRequest(page: url, at: target.base, options: target.options) } catch {
-      throw ControlError(error, field: "page")
-    }
-  }
-
-  private static func searchParameters(_ texts: [String]) throws(ControlError) -> [SearchParameter] {
-    var parameters: [SearchParameter] = []
-    for text in texts {
-      guard let equals = text.firstIndex(of: "="), equals != text.startIndex else {
-        throw ControlError.validation([FieldError("params", "\(text.debugDescription) is not name=value")])
-      }
-      parameters.append(SearchParameter(String(text[..<equals]), String(text[text.index(after: equals)...])))
-    }
-    return parameters
-  }
-
   // MARK: answers
 
-  private func facts(_ exchange: FHIRExchange) -> FHIRAnswerFacts {
+  func facts(_ exchange: FHIRExchange) -> FHIRAnswerFacts {
     var facts = FHIRAnswerFacts(status: exchange.reply.status, attempts: exchange.attempts)
     facts.etag = exchange.reply.entityTag?.description
     facts.lastModified = exchange.reply.lastModified
@@ -170,7 +72,7 @@ extension Commands {
     return bare.map { $0 == 0x0A || $0 == 0x0D ? 0x20 : $0 }
   }
 
-  private func answer(_ facts: FHIRAnswerFacts, member: String = "", _ lines: [[UInt8]] = [], isList: Bool = false)
+  func answer(_ facts: FHIRAnswerFacts, member: String = "", _ lines: [[UInt8]] = [], isList: Bool = false)
     throws(ControlError) -> [UInt8]
   {
     var bytes = try encoded(facts)

@@ -125,4 +125,25 @@ package struct HTTPFailure: Error, Sendable, Equatable {
 package protocol HTTPClient: Sendable {
   /// Ends before `totalTimeout`. Cancelling the task ends the transfer with `.cancelled`.
   func send(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPReply
+
+  /// Returns when the body begins. `totalTimeout` is then the longest silence of the server; whoever reads slowly makes the
+  /// server wait, and its time does not run. No redirect is followed.
+  func stream(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPStream
+}
+
+/// A reply whose body is still coming.
+package struct HTTPStream: Sendable {
+  /// Without its body.
+  package var reply: HTTPReply
+  package var body: any HTTPBody
+  package init(reply: HTTPReply, body: any HTTPBody) {
+    self.reply = reply
+    self.body = body
+  }
+}
+
+/// One reader at a time. Letting it go before its end ends the transfer.
+package protocol HTTPBody: AnyObject, Sendable {
+  /// What has come since the last call, or comes next; nil: that was all. Cancelling the task ends the transfer.
+  func next() async throws(HTTPFailure) -> [UInt8]?
 }

@@ -12,6 +12,10 @@ final class ClientConnection {
     let id: [UInt8]?
     let task: Task<Void, Never>
     let timeoutSeconds: Double
+    /// It sends more before its answer, and waits until there is room for it.
+    var writer: CheckedContinuation<Bool, Never>?
+    /// It has sent something: a reader that stops for a while is waited for.
+    var isStreaming = false
   }
 
   let token: UInt64
@@ -39,6 +43,8 @@ final class ClientConnection {
   /// What epoll watches now.
   var interest: EventLoop.Events = .input
   var underWay: [UInt64: UnderWay] = [:]
+  /// Of `underWay`, those with a writer.
+  var waitingWriters = 0
   var grants = GrantCache()
   /// What the server's sum of buffers counts for this client.
   var bufferedBytes = 0

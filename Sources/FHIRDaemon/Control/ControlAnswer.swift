@@ -14,6 +14,14 @@ extension ByteBuffer {
     append("}\n")
   }
 
+  mutating func appendProgress(id: [UInt8], _ members: [UInt8]) {
+    append("{\"jsonrpc\":\"2.0\",\"method\":\"progress\",\"params\":{\"id\":")
+    append(id)
+    append(",")
+    append(members)
+    append("}}\n")
+  }
+
   mutating func appendError(id: [UInt8]?, _ error: ControlError) {
     append(Self.prefix)
     if let id { append(id) } else { append("null") }

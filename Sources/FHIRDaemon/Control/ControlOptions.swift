@@ -21,8 +21,8 @@ package struct ControlOptions: Sendable {
   /// Answers that wait for one client, in bytes: beyond it no more of its lines are taken until it reads.
   package var outputBytesHigh = 256 << 10
   /// Answers that wait for one client, in bytes: beyond it the client is cut off.
-  package var outputBytesMax = 4 << 20
-  /// How long answers may wait without the client reading a byte of them; then it is cut off.
+  package var outputBytesMax = 24 << 20
+  /// How long answers may wait without the client reading a byte of them; then it is cut off, unless it has a stream.
   package var stallMax = Instant.Span.seconds(30)
   /// Input and output buffers of all clients together, in bytes; beyond it clients with large ones are cut off.
   package var bufferedBytesMax = 256 << 20

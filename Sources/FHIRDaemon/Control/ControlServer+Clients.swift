@@ -244,6 +244,7 @@ extension ControlServer {
     }
     client.output.consume(sent)
     client.lastProgress = moment.now
+    wakeWriters(of: client)
     if client.output.isEmpty { returnOutput(of: client) }
     return true
   }
@@ -278,11 +279,14 @@ extension ControlServer {
   func lookForStall(_ client: ClientConnection) {
     client.isStallWatched = false
     guard !client.output.isEmpty else { return }
-    guard moment.now - client.lastProgress < options.stallMax else {
+    // A stream may stand still as long as its reader likes, until its own deadline: what waits for it is bounded.
+    let isStreaming = client.underWay.values.contains(where: \.isStreaming)
+    guard isStreaming || moment.now - client.lastProgress < options.stallMax else {
       return cutOff(client, "does not read its answers")
     }
     client.isStallWatched = true
-    deadlines.insert(Deadlines.Entry(at: client.lastProgress + options.stallMax, token: client.token, serial: 0))
+    let next = (isStreaming ? moment.now : client.lastProgress) + options.stallMax
+    deadlines.insert(Deadlines.Entry(at: next, token: client.token, serial: 0))
   }
 
   private func account(_ client: ClientConnection) {
@@ -313,6 +317,7 @@ extension ControlServer {
     for (serial, request) in client.underWay {
       // Nobody waits for the others; those without id were never waited for and are carried out.
       if request.id == nil { orphans[serial] = request.task } else { request.task.cancel() }
+      dropWriter(of: request, client)
     }
     client.underWay = [:]
     // Closing the descriptor takes it out of epoll; it goes with the last reference to the client.
@@ -327,6 +332,7 @@ extension ControlServer {
   func dismiss(_ client: ClientConnection) {
     for (_, request) in client.underWay {
       request.task.cancel()
+      dropWriter(of: request, client)
       if let id = request.id { refuseRequest(client, id: id, ControlAnswer.shuttingDown) }
     }
     client.underWay = [:]

@@ -61,10 +61,12 @@ extension ControlServer {
     }
     let timeoutSeconds = parameters.timeoutSeconds ?? method.defaultTimeoutSeconds
     let deadline = moment.now + Instant.Span(milliseconds: Int64((timeoutSeconds * 1000).rounded(.up)))
-    let call = ControlCall(method: method, parameters: parameters.bytes, caller: client.caller, deadline: deadline)
     lastSerial += 1
     let serial = lastSerial
     let token = client.token
+    let call = ControlCall(
+      method: method, parameters: parameters.bytes, caller: client.caller, deadline: deadline,
+      progress: id.map { _ in ControlProgress(server: self, serial: serial, client: token) })
     // Detached: the commands must not run on the control server's thread.
     let task = Task.detached { [handler, weak self] in
       let outcome: Result<[UInt8], ControlError>
@@ -88,7 +90,7 @@ extension ControlServer {
     counts.underWay -= 1
     orphans[serial] = nil
     // The client has gone, or was told TIMEOUT already.
-    guard let client = client(token), let request = client.underWay.removeValue(forKey: serial) else { return }
+    guard let client = client(token), let request = takeRequest(serial, of: client) else { return }
     if let id = request.id {
       lendOutput(to: client)
       switch outcome {
@@ -109,9 +111,7 @@ extension ControlServer {
 
   func requestTimedOut(_ entry: Deadlines.Entry) {
     if let task = orphans.removeValue(forKey: entry.serial) { return task.cancel() }
-    guard let client = client(entry.token), let request = client.underWay.removeValue(forKey: entry.serial) else {
-      return
-    }
+    guard let client = client(entry.token), let request = takeRequest(entry.serial, of: client) else { return }
     request.task.cancel()
     counts.timeouts += 1
     if let id = request.id {
@@ -132,7 +132,7 @@ extension ControlServer {
     if let id { refuseRequest(client, id: id, error) } else { counts.refused += 1 }
   }
 
-  private func markDirty(_ client: ClientConnection) {
+  func markDirty(_ client: ClientConnection) {
     guard !client.isDirty else { return }
     client.isDirty = true
     dirty.append(client.token)

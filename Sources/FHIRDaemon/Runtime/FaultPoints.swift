@@ -68,6 +68,8 @@
       faults.reached(steps?.received)
       return reply
     }
+
+    func stream(_ request: HTTPRequest) async throws(HTTPFailure) -> HTTPStream { try await http.stream(request) }
   }
 
   struct FaultyCommands: CommandHandler {

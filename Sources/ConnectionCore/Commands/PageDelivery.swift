@@ -1,0 +1,115 @@
+/// A page's resources on their way to the caller, as they come from the server. When a page breaks off and is asked for
+/// again, what has been delivered of it is not delivered twice.
+import FHIRControl
+import FHIRInteraction
+import SMARTProtocol
+
+/// Of one search; not shared.
+final class PageDelivery {
+  /// One notification, in bytes; a longer resource goes alone.
+  private static let noticeBytes = 128 << 10
+
+  private let progress: any ProgressSink
+  private var resourcesLeft: Int
+  /// From 1.
+  private var number = 1
+  private var reader = BundleReader()
+  private(set) var tally = PageTally()
+  /// Fingerprints of the present page after each entry, as far as it was ever read.
+  private var seen: [UInt64] = []
+  private var fault: ControlError?
+  private var lines: [[UInt8]] = []
+  private var bytes = 0
+  /// Matches of the present page that were more than was wanted.
+  private(set) var surplus = 0
+
+  init(to progress: any ProgressSink, resourcesMax: Int) {
+    self.progress = progress
+    resourcesLeft = resourcesMax
+  }
+
+  /// The page comes, for the first time or again.
+  func beginPage() {
+    reader = BundleReader()
+    tally = PageTally()
+    fault = nil
+    lines = []
+    bytes = 0
+  }
+
+  /// - Returns: false: no more of this page is wanted; `page` says why.
+  /// - Throws: `.cancelled`: nobody waits for more.
+  func take(_ bytes: [UInt8]) async throws(HTTPFailure) -> Bool {
+    let entries: [BundleEntry]
+    do { entries = try reader.feed(bytes) } catch {
+      fault = Commands.noPage(error)
+      return false
+    }
+    for entry in entries {
+      tally.add(entry)
+      if tally.entries <= seen.count {
+        guard seen[tally.entries - 1] == tally.fingerprint else {
+          fault = ControlError(
+            .serverAnswerUnusable, "page \(number) broke off, and came back with other resources",
+            hint: "begin the search again; what came so far is not all from one moment")
+          return false
+        }
+        continue
+      }
+      seen.append(tally.fingerprint)
+      try await put(entry)
+    }
+    try await flush()
+    return true
+  }
+
+  private func put(_ entry: BundleEntry) async throws(HTTPFailure) {
+    guard entry.role != .outcome, let line = entry.line else { return }
+    guard resourcesLeft > 0 else {
+      surplus += entry.role == .include ? 0 : 1
+      return
+    }
+    if entry.role != .include { resourcesLeft -= 1 }
+    lines.append(line)
+    bytes += line.count
+    if bytes >= Self.noticeBytes { try await flush() }
+  }
+
+  private func flush() async throws(HTTPFailure) {
+    guard !lines.isEmpty else { return }
+    var members: [UInt8] = []
+    members.reserveCapacity(bytes + lines.count * 8 + 64)
+    members += Array("\"page\":\(number),\"lengths\":[".utf8)
+    for (index, line) in lines.enumerated() { members += Array((index > 0 ? ",\(line.count)" : "\(line.count)").utf8) }
+    members += Array("],\"resources\":[".utf8)
+    for (index, line) in lines.enumerated() {
+      if index > 0 { members.append(UInt8(ascii: ",")) }
+      members += line
+    }
+    members.append(UInt8(ascii: "]"))
+    lines.removeAll(keepingCapacity: true)
+    bytes = 0
+    try await send(members)
+  }
+
+  private func send(_ members: [UInt8]) async throws(HTTPFailure) {
+    guard await progress.send(members) else {
+      throw HTTPFailure(.cancelled, detail: "the caller has left", mayHaveBeenSent: true)
+    }
+  }
+
+  /// The page is complete.
+  func page() throws(ControlError) -> BundleSummary {
+    if let fault { throw fault }
+    do { return try reader.finish() } catch { throw Commands.noPage(error) }
+  }
+
+  /// - Parameter next: where a caller that is cut off goes on.
+  func endPage(next: String) async throws(ControlError) {
+    var members = Array("\"page\":\(number),\"next\":".utf8)
+    JSON.appendLiteral(next.utf8, to: &members)
+    number += 1
+    seen.removeAll(keepingCapacity: true)
+    do { try await send(members) } catch { throw ControlError.cancelled }
+  }
+}
