@@ -72,7 +72,10 @@ private func call(_ client: FHIRClient, _ timeoutSeconds: Double? = nil) -> Clie
   @Test func `a connection that the daemon closed while it was idle is replaced before anything is sent`() {
     let daemon = FakeDaemon { _ in [.result(#"{"rules":[]}"#), .close] }
     let client = FHIRClient(socketPath: daemon.path)
-    for _ in 0..<5 { #expect(call(client) == nil) }
+    for round in 1...5 {
+      #expect(call(client) == nil)
+      #expect(daemon.hasClosed(round))
+    }
   }
 
   @Test(arguments: [

@@ -40,9 +40,10 @@ package final class FakeDaemon: @unchecked Sendable {  // everything mutable is 
   private let directory: String
   private let listener: Int32
   private let script: @Sendable (Request) -> [Answer]
-  private let lock = NSLock()
+  private let lock = NSCondition()
   private var seen: [Request] = []
   private var accepted = 0
+  private var closed = 0
 
   package convenience init(_ answers: [String: Answer]) {
     self.init { request in
@@ -84,6 +85,17 @@ package final class FakeDaemon: @unchecked Sendable {  // everything mutable is 
   package var requests: [Request] { lock.withLock { seen } }
   package var connections: Int { lock.withLock { accepted } }
 
+  /// Whether so many connections have been closed here before the deadline.
+  package func hasClosed(_ count: Int, within seconds: Double = 60) -> Bool {
+    lock.withLock {
+      let deadline = Date(timeIntervalSinceNow: seconds)
+      while closed < count {
+        guard lock.wait(until: deadline) else { return false }
+      }
+      return true
+    }
+  }
+
   private func count() -> Int {
     lock.withLock {
       accepted += 1
@@ -106,7 +118,13 @@ package final class FakeDaemon: @unchecked Sendable {  // everything mutable is 
   }
 
   private func serve(_ client: Int32, _ number: Int) {
-    defer { close(client) }
+    defer {
+      close(client)
+      lock.withLock {
+        closed += 1
+        lock.broadcast()
+      }
+    }
     var buffer: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 64 << 10)
     while true {
