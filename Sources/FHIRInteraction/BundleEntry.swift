@@ -18,7 +18,8 @@ package struct BundleEntry: Sendable, Hashable {
     package var issues: [Issue]
   }
 
-  /// The resource as it came, on one line: blanks between tokens are gone, nothing else is changed. nil: there is none.
+  /// The resource as it came, on one line: of the blanks between tokens single spaces are left, nothing else is changed.
+  /// nil: there is none.
   package var line: [UInt8]?
   /// Where it stood in the page.
   package var range: Range<Int>?
@@ -43,6 +44,15 @@ package struct BundleEntry: Sendable, Hashable {
         entityTag: answer["etag"]?.string.flatMap { EntityTag($0) },
         issues: answer["outcome"].map { Issue.all(of: $0) } ?? [])
     }
+  }
+
+  /// The usual entry of a search, read without a document: `fullUrl`, `resource` and `search` with nothing but its mode, no
+  /// escapes. nil: another one.
+  init?(usual bytes: [UInt8]) {
+    var reader = UsualEntry(bytes)
+    guard reader.read() else { return nil }
+    fullURL = reader.fullURL.flatMap { $0.count <= Self.textBytesMax ? String(decoding: $0, as: UTF8.self) : nil }
+    mode = reader.mode.flatMap { Mode(rawValue: String(decoding: $0, as: UTF8.self)) } ?? .unsaid
   }
 
   /// Counted as what was searched for: servers without `search.mode` are believed, unless it is an OperationOutcome.

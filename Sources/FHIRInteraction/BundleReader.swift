@@ -79,6 +79,9 @@ package struct BundleReader: Sendable {
     case resource
   }
 
+  /// The blanks at the end of a chunk: whether they stay is told by what follows.
+  enum HeldBlanks { case none, space, more }
+
   enum Key { case other, entry, resource, resourceType, id }
 
   let limits: Limits
@@ -92,6 +95,7 @@ package struct BundleReader: Sendable {
   /// The depth at which an entry's members stand: 3, or 2 where `entry` is no array.
   var entryDepth = 3
   var lastKey = Key.other
+  var heldBlanks = HeldBlanks.none
   /// Where the present string begins in its sink.
   var tokenStart = 0
   /// Bytes of the page before the present chunk.

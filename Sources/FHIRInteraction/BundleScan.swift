@@ -12,6 +12,7 @@ struct BundleCursor {
 extension BundleReader {
   mutating func scan(_ bytes: [UInt8]) throws(Fault) {
     var cursor = BundleCursor()
+    if let first = bytes.first { try releaseBlanks(before: first) }
     while cursor.at < bytes.count {
       switch state {
       case .string(let isKey): try string(bytes, &cursor, isKey: isKey)
@@ -39,9 +40,7 @@ extension BundleReader {
       case .value, .valueOrEnd, .keyOrEnd, .key, .colon, .commaOrEnd, .done:
         let byte = bytes[cursor.at]
         if Self.isBlank(byte) {
-          try flush(bytes, &cursor)
-          repeat { cursor.at += 1 } while cursor.at < bytes.count && Self.isBlank(bytes[cursor.at])
-          cursor.run = cursor.at
+          try blanks(bytes, &cursor)
         } else {
           try structure(byte, bytes, &cursor)
         }
@@ -52,6 +51,28 @@ extension BundleReader {
 
   @inline(__always)
   private static func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 }
+
+  /// One space alone stays, as most servers write it behind a comma; everything else between tokens goes.
+  private mutating func blanks(_ bytes: [UInt8], _ cursor: inout BundleCursor) throws(Fault) {
+    var end = cursor.at
+    while end < bytes.count, Self.isBlank(bytes[end]) { end += 1 }
+    let isOne = end == cursor.at + 1 && bytes[cursor.at] == 0x20 && heldBlanks == .none
+    if isOne, end < bytes.count {
+      cursor.at = end
+      return
+    }
+    try flush(bytes, &cursor)
+    cursor.at = end
+    cursor.run = end
+    heldBlanks = end < bytes.count ? .none : isOne ? .space : .more
+  }
+
+  /// What a blank at the end of the former chunk was.
+  private mutating func releaseBlanks(before byte: UInt8) throws(Fault) {
+    guard heldBlanks != .none, !Self.isBlank(byte) else { return }
+    if heldBlanks == .space { try append(CollectionOfOne(0x20)) }
+    heldBlanks = .none
+  }
 
   private func wrong(_ cursor: BundleCursor) -> Fault { .json(.notJSON(offset: before + cursor.at)) }
 
@@ -215,15 +236,7 @@ extension BundleReader {
   }
 
   private mutating func finishEntry() {
-    var rest = JSON.null
-    do {
-      rest = try JSONDocument(
-        entry, limits: .init(bytes: limits.otherBytes, depth: Self.depthMax, values: 100_000)
-      ).root
-    } catch {
-      note("entry-unread", "what stands beside a resource cannot be read: \(error.sentence)")
-    }
-    var result = BundleEntry(rest)
+    var result = BundleEntry(usual: entry) ?? readEntry()
     if let range = resourceRange {
       if isBeyondASCII, String(validating: resource, as: UTF8.self) == nil {
         note("text-not-utf8", "a resource has bytes that are not UTF-8; they were replaced")
@@ -233,10 +246,22 @@ extension BundleReader {
       result.range = range
       result.resourceType = resourceType
       result.id = resourceID
+      let usual = resource.count
       resource = []
+      resource.reserveCapacity(usual)
     } else if result.response == nil {
       note("entry-without-resource", "an entry has no resource")
     }
     finished.append(result)
+  }
+
+  private mutating func readEntry() -> BundleEntry {
+    do {
+      let limits = JSONDocument.Limits(bytes: limits.otherBytes, depth: Self.depthMax, values: 100_000)
+      return BundleEntry(try JSONDocument(entry, limits: limits).root)
+    } catch {
+      note("entry-unread", "what stands beside a resource cannot be read: \(error.sentence)")
+      return BundleEntry(.null)
+    }
   }
 }

@@ -3,16 +3,9 @@ import SMARTProtocol
 
 extension BundleReader {
   mutating func string(_ bytes: [UInt8], _ cursor: inout BundleCursor, isKey: Bool) throws(Fault) {
-    var at = cursor.at
-    var seen: UInt8 = 0
-    while at < bytes.count {
-      let byte = bytes[at]
-      if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") || byte < 0x20 { break }
-      seen |= byte
-      at += 1
-    }
+    let (at, isASCII) = Self.plainEnd(bytes, from: cursor.at)
     cursor.at = at
-    if seen >= 0x80 { isBeyondASCII = true }
+    if !isASCII { isBeyondASCII = true }
     guard at < bytes.count else { return }
     switch bytes[at] {
     case UInt8(ascii: "\""):
@@ -38,26 +31,68 @@ extension BundleReader {
     }
   }
 
+  /// Where the first byte stands that is no plain part of a text: a quote, a backslash, a control character; or the end.
+  private static func plainEnd(_ bytes: [UInt8], from start: Int) -> (at: Int, isASCII: Bool) {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let tops: UInt64 = 0x8080_8080_8080_8080
+    var at = start
+    var seen: UInt64 = 0
+    let raw = bytes.span.bytes
+    // Eight at a time: what is 0 in `byte ^ quote`, or below 0x20, has its top bit set, the first one for certain.
+    while at + 8 <= bytes.count {
+      let word = raw.unsafeLoadUnaligned(fromByteOffset: at, as: UInt64.self).littleEndian
+      let quotes = word ^ (ones &* UInt64(UInt8(ascii: "\"")))
+      let escapes = word ^ (ones &* UInt64(UInt8(ascii: "\\")))
+      let found =
+        ((quotes &- ones) & ~quotes | (escapes &- ones) & ~escapes | (word &- ones &* 0x20) & ~word) & tops
+      if found != 0 {
+        let plain = found.trailingZeroBitCount & ~7
+        seen |= word & ((1 << UInt64(plain)) &- 1)
+        return (at + plain / 8, seen & tops == 0)
+      }
+      seen |= word
+      at += 8
+    }
+    while at < bytes.count {
+      let byte = bytes[at]
+      if byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") || byte < 0x20 { break }
+      seen |= UInt64(byte)
+      at += 1
+    }
+    return (at, seen & tops == 0)
+  }
+
+  /// The text that ends here, without its quotes, escapes as they came.
+  private mutating func token(_ bytes: [UInt8], _ cursor: inout BundleCursor) throws(Fault) -> ArraySlice<UInt8> {
+    let inRun = tokenStart - sinkCount
+    if inRun >= 0 { return bytes[(cursor.run + inRun + 1)..<(cursor.at - 1)] }
+    // It began in an earlier chunk.
+    try flush(bytes, &cursor)
+    switch place {
+    case .root: return root[(tokenStart + 1)..<(root.count - 1)]
+    case .entries: return []
+    case .entry: return entry[(tokenStart + 1)..<(entry.count - 1)]
+    case .resource: return resource[(tokenStart + 1)..<(resource.count - 1)]
+    }
+  }
+
   /// Only the keys that decide where bytes go are looked at, and only where they can.
   private mutating func keyEnded(_ bytes: [UInt8], _ cursor: inout BundleCursor) throws(Fault) {
     switch place {
     case .root:
       guard depth == 1 else { return }
-      try flush(bytes, &cursor)
-      lastKey = root[(tokenStart + 1)..<(root.count - 1)].elementsEqual("entry".utf8) ? .entry : .other
+      lastKey = try token(bytes, &cursor).elementsEqual("entry".utf8) ? .entry : .other
     case .entries: return
     case .entry:
       guard depth == entryDepth else { return }
-      try flush(bytes, &cursor)
-      lastKey = entry[(tokenStart + 1)..<(entry.count - 1)].elementsEqual("resource".utf8) ? .resource : .other
+      lastKey = try token(bytes, &cursor).elementsEqual("resource".utf8) ? .resource : .other
     case .resource:
       guard depth == entryDepth + 1 else { return }
-      try flush(bytes, &cursor)
-      let name = resource[(tokenStart + 1)..<(resource.count - 1)]
-      if name.count == 2 {
-        lastKey = name.elementsEqual("id".utf8) ? .id : .other
-      } else {
-        lastKey = name.elementsEqual("resourceType".utf8) ? .resourceType : .other
+      let name = try token(bytes, &cursor)
+      switch name.count {
+      case 2: lastKey = name.elementsEqual("id".utf8) ? .id : .other
+      case 12: lastKey = name.elementsEqual("resourceType".utf8) ? .resourceType : .other
+      default: lastKey = .other
       }
     }
   }
@@ -70,8 +105,7 @@ extension BundleReader {
     case .root, .entries, .entry: return
     case .resource:
       guard depth == entryDepth + 1, lastKey == .resourceType || lastKey == .id else { return }
-      try flush(bytes, &cursor)
-      let text = resource[(tokenStart + 1)..<(resource.count - 1)]
+      let text = try token(bytes, &cursor)
       guard text.count <= Self.nameBytesMax, !text.contains(UInt8(ascii: "\\")) else { return }
       let name = String(decoding: text, as: UTF8.self)
       if lastKey == .id { resourceID = name } else { resourceType = PathParts.isResourceType(name) ? name : nil }

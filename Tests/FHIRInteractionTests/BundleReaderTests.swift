@@ -51,10 +51,10 @@ private let page = """
     let (entries, summary) = try read(page)
     #expect(
       entries.map(line) == [
-        "{\"resourceType\":\"Patient\",\"id\":\"1\",\"x\":[1.10,-0.0e+2,12345678901234567890.5],"
-          + "\"text\":\"a \\\" b\\u00e9 \\\\ { [ é\",\"n\":null,\"b\":true}",
-        "{\"id\":\"2\",\"resourceType\":\"Group\",\"contained\":[{\"resourceType\":\"Patient\",\"id\":\"inner\"}]}",
-        "{\"resourceType\":\"OperationOutcome\",\"issue\":[]}",
+        "{\"resourceType\": \"Patient\", \"id\": \"1\", \"x\": [ 1.10, -0.0e+2, 12345678901234567890.5 ],"
+          + "\"text\": \"a \\\" b\\u00e9 \\\\ { [ é\", \"n\": null, \"b\": true}",
+        "{ \"id\": \"2\", \"resourceType\": \"Group\", \"contained\": [{ \"resourceType\": \"Patient\", \"id\": \"inner\" } ] }",
+        "{ \"resourceType\": \"OperationOutcome\", \"issue\": [] }",
       ])
     #expect(entries.map(\.resourceType) == ["Patient", "Group", "OperationOutcome"])
     #expect(entries.map(\.id) == ["1", "2", nil])
