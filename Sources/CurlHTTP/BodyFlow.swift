@@ -29,6 +29,12 @@ final class BodyFlow: HTTPBody {
     if state.withLock({ $0.end == nil }) { core.cancel(ticket) }
   }
 
+  var hasArrived: Bool {
+    state.withLock { state in
+      if case .success? = state.end { true } else { false }
+    }
+  }
+
   func next() async throws(HTTPFailure) -> [UInt8]? {
     while true {
       if let answer = take() { return try answer.get() }

@@ -112,6 +112,8 @@ package struct BundleReader: Sendable {
   var markCount = 0
   var findings: [Finding] = []
   var finished: [BundleEntry] = []
+  /// The next link, where it stands before the entries, as most servers write it.
+  package internal(set) var nextLink: String?
 
   package init(limits: Limits = Limits()) { self.limits = limits }
 

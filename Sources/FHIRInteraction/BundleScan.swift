@@ -159,6 +159,7 @@ extension BundleReader {
     case .root:
       if depth == 1, lastKey == .entry {
         try moveOut(bytes, &cursor)
+        nextLink = nextLinkSoFar()
         if isObject {
           note("entry-type", "entry is no array")
           try beginEntry(at: 2)
@@ -188,6 +189,13 @@ extension BundleReader {
     depth += 1
     cursor.at += 1
     state = isObject ? .keyOrEnd : .valueOrEnd
+  }
+
+  /// What stands before the entries is a document as soon as it is closed.
+  private func nextLinkSoFar() -> String? {
+    let limits = JSONDocument.Limits(bytes: limits.otherBytes, depth: Self.depthMax, values: 100_000)
+    guard let head = try? JSONDocument(root + [UInt8(ascii: "}")], limits: limits) else { return nil }
+    return BundleSummary(head.root, entries: 0, bytes: 0, findings: []).next
   }
 
   private mutating func beginEntry(at depth: Int) throws(Fault) {

@@ -156,6 +156,14 @@ package struct Paging: Sendable {
     return follow(link)
   }
 
+  /// The address of the page behind the present one, if `pageArrived` will most likely say to fetch it with the token.
+  package func foreseen(_ next: String) -> String? {
+    guard result.pages + 1 < limits.pages, let link = try? PageLink(next, from: current, rewrites: rewrites),
+      link.origin == home || permissions[link.origin] == .withToken, !seen.contains(PageTally.hash(link.url.utf8))
+    else { return nil }
+    return link.url
+  }
+
   /// A page did not come, after all its retries.
   package mutating func pageRefused(_ reply: FHIRReply) -> Action {
     switch state {

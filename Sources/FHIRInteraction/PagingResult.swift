@@ -28,13 +28,24 @@ package struct PageTally: Sendable, Hashable {
       }
     }
     // Versions differ where ids do not (a history): without an id the resource itself counts.
-    fingerprint = Self.hash((entry.resourceType ?? "").utf8, fingerprint)
     fingerprint = Self.hash((entry.fullURL ?? entry.id ?? "").utf8, fingerprint)
-    fingerprint = Self.hash(entry.line?.prefix(Self.hashedBytesMax) ?? [], fingerprint)
+    fingerprint = Self.hash(head: entry.line ?? [], fingerprint)
   }
 
-  /// The beginning of a resource has its id and version.
+  /// The beginning of a resource has its type, id and version.
   private static let hashedBytesMax = 256
+
+  /// Eight bytes at a time.
+  private static func hash(head line: [UInt8], _ start: UInt64) -> UInt64 {
+    var hash = start
+    let raw = line.span.bytes
+    let count = min(line.count, hashedBytesMax)
+    for at in stride(from: 0, to: count & ~7, by: 8) {
+      hash = (hash ^ raw.unsafeLoadUnaligned(fromByteOffset: at, as: UInt64.self)) &* 0x9E37_79B9_7F4A_7C15
+      hash ^= hash >> 29
+    }
+    return Self.hash(line[(count & ~7)..<count], hash)
+  }
   /// FNV-1a, 64 bits: small, the same in every run. A server that makes it collide ends its own pages.
   private static let offset: UInt64 = 0xCBF2_9CE4_8422_2325
 

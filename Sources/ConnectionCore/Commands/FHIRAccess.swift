@@ -104,7 +104,7 @@ extension Commands {
   /// A token that ends on the way is no use.
   private static var tokenMinimum: Instant.Span { .seconds(10) }
 
-  private func prepared(_ request: FHIRRequest, _ target: FHIRTarget) async throws(ControlError) -> (
+  func prepared(_ request: FHIRRequest, _ target: FHIRTarget) async throws(ControlError) -> (
     HTTPRequest, Generation?
   ) {
     let exchange = authorizer.exchange

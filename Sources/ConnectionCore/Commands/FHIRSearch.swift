@@ -136,8 +136,8 @@ extension Commands {
     while true {
       let exchange: FHIRExchange
       do {
-        exchange = try await perform(request, at: target) { http throws(HTTPFailure) in
-          try await fetch(http, delivery)
+        exchange = try await perform(request, at: target) { [paging] http throws(HTTPFailure) in
+          try await fetch(http, target, paging, delivery)
         }
       } catch {
         throw paging.result.pages == 0 && parameters.page == nil ? error : Self.afterPages(error)
@@ -167,8 +167,16 @@ extension Commands {
   /// A body up to this that does not begin as a Bundle is looked at as a whole: an OperationOutcome, a web page.
   private static var lookedAtBytesMax: Int { 1 << 20 }
 
-  private func fetch(_ http: HTTPRequest, _ delivery: PageDelivery) async throws(HTTPFailure) -> FHIRAttempt {
-    let stream = try await authorizer.exchange.http.stream(http)
+  /// Enough of a page for its links, where they stand before its entries.
+  private static var headBytes: Int { 8 << 10 }
+
+  private func fetch(
+    _ http: HTTPRequest, _ target: FHIRTarget, _ paging: Paging, _ delivery: PageDelivery
+  ) async throws(HTTPFailure) -> FHIRAttempt {
+    let client = authorizer.exchange.http
+    let asked = try await delivery.takeAhead(http.url)
+    let stream: HTTPStream
+    if let asked { stream = asked } else { stream = try await client.stream(http) }
     var reply = stream.reply
     let isSuccess = (200..<300).contains(reply.status)
     var isWhole = true
@@ -180,11 +188,23 @@ extension Commands {
     }
     guard isSuccess else { return FHIRAttempt(reply: reply) }
     delivery.beginPage()
-    guard try await delivery.take(reply.body), !isWhole else { return FHIRAttempt(reply: reply, isWhole: isWhole) }
-    while let bytes = try await stream.body.next() {
+    let head = reply.body.prefix(Self.headBytes)
+    guard try await delivery.take(Array(head)) else { return FHIRAttempt(reply: reply, isWhole: isWhole) }
+    var rest: [UInt8]? = Array(reply.body.dropFirst(head.count))
+    while let bytes = rest {
+      if stream.body.hasArrived { await askAhead(target, paging, delivery) }
       guard try await delivery.take(bytes) else { break }
+      rest = isWhole ? nil : try await stream.body.next()
     }
-    return FHIRAttempt(reply: reply, isWhole: false)
+    return FHIRAttempt(reply: reply, isWhole: isWhole)
+  }
+
+  /// The server has done its part of this page: it can work on the next one while this one is read.
+  private func askAhead(_ target: FHIRTarget, _ paging: Paging, _ delivery: PageDelivery) async {
+    guard let link = delivery.nextLink(), let url = paging.foreseen(link),
+      let request = try? Self.page(url, target), let (http, _) = try? await prepared(request, target)
+    else { return }
+    delivery.ask(ahead: http, authorizer.exchange.http)
   }
 
   /// R9.06: only where the token may go.

@@ -11,6 +11,9 @@ final class PageDelivery {
 
   private let progress: any ProgressSink
   private var resourcesLeft: Int
+  /// The next page, asked for when the present one has arrived and is still being read.
+  private var ahead: (url: String, stream: Task<HTTPStream, any Error>)?
+  private var isAheadDecided = false
   /// From 1.
   private var number = 1
   private var reader = BundleReader()
@@ -28,6 +31,38 @@ final class PageDelivery {
     resourcesLeft = resourcesMax
   }
 
+  deinit { ahead?.stream.cancel() }
+
+  /// Of the page that has arrived; once for each.
+  func nextLink() -> String? {
+    guard !isAheadDecided, resourcesLeft > 0, let link = reader.nextLink else { return nil }
+    isAheadDecided = true
+    return link
+  }
+
+  func ask(ahead http: HTTPRequest, _ client: any HTTPClient) {
+    ahead = (http.url, Task { try await client.stream(http) })
+  }
+
+  /// The page that was asked for ahead, if it is this one.
+  func takeAhead(_ url: String) async throws(HTTPFailure) -> HTTPStream? {
+    guard let (asked, stream) = ahead else { return nil }
+    ahead = nil
+    guard asked == url else {
+      stream.cancel()
+      return nil
+    }
+    do {
+      return try await withTaskCancellationHandler {
+        try await stream.value
+      } onCancel: {
+        stream.cancel()
+      }
+    } catch {
+      throw error as? HTTPFailure ?? HTTPFailure(.cancelled, detail: "not asked any more", mayHaveBeenSent: true)
+    }
+  }
+
   /// The page comes, for the first time or again.
   func beginPage() {
     reader = BundleReader()
@@ -35,6 +70,7 @@ final class PageDelivery {
     fault = nil
     lines = []
     bytes = 0
+    isAheadDecided = false
   }
 
   /// - Returns: false: no more of this page is wanted; `page` says why.

@@ -146,4 +146,7 @@ package struct HTTPStream: Sendable {
 package protocol HTTPBody: AnyObject, Sendable {
   /// What has come since the last call, or comes next; nil: that was all. Cancelling the task ends the transfer.
   func next() async throws(HTTPFailure) -> [UInt8]?
+
+  /// The server has sent all of it, read or not.
+  var hasArrived: Bool { get }
 }

@@ -12,8 +12,8 @@ final class ClientConnection {
     let id: [UInt8]?
     let task: Task<Void, Never>
     let timeoutSeconds: Double
-    /// It sends more before its answer, and waits until there is room for it.
-    var writer: CheckedContinuation<Bool, Never>?
+    /// What it sends before its answer.
+    let progress: ControlProgress?
     /// It has sent something: a reader that stops for a while is waited for.
     var isStreaming = false
   }
@@ -43,8 +43,8 @@ final class ClientConnection {
   /// What epoll watches now.
   var interest: EventLoop.Events = .input
   var underWay: [UInt64: UnderWay] = [:]
-  /// Of `underWay`, those with a writer.
-  var waitingWriters = 0
+  /// Requests with more to send than there was room for.
+  var stalled: Set<UInt64> = []
   var grants = GrantCache()
   /// What the server's sum of buffers counts for this client.
   var bufferedBytes = 0

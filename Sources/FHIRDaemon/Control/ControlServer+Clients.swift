@@ -244,7 +244,7 @@ extension ControlServer {
     }
     client.output.consume(sent)
     client.lastProgress = moment.now
-    wakeWriters(of: client)
+    deliverMore(to: client)
     if client.output.isEmpty { returnOutput(of: client) }
     return true
   }
@@ -317,7 +317,7 @@ extension ControlServer {
     for (serial, request) in client.underWay {
       // Nobody waits for the others; those without id were never waited for and are carried out.
       if request.id == nil { orphans[serial] = request.task } else { request.task.cancel() }
-      dropWriter(of: request, client)
+      request.progress?.end()
     }
     client.underWay = [:]
     // Closing the descriptor takes it out of epoll; it goes with the last reference to the client.
@@ -332,7 +332,7 @@ extension ControlServer {
   func dismiss(_ client: ClientConnection) {
     for (_, request) in client.underWay {
       request.task.cancel()
-      dropWriter(of: request, client)
+      request.progress?.end()
       if let id = request.id { refuseRequest(client, id: id, ControlAnswer.shuttingDown) }
     }
     client.underWay = [:]

@@ -64,9 +64,9 @@ extension ControlServer {
     lastSerial += 1
     let serial = lastSerial
     let token = client.token
+    let progress = id.map { _ in ControlProgress(server: self, serial: serial, client: token) }
     let call = ControlCall(
-      method: method, parameters: parameters.bytes, caller: client.caller, deadline: deadline,
-      progress: id.map { _ in ControlProgress(server: self, serial: serial, client: token) })
+      method: method, parameters: parameters.bytes, caller: client.caller, deadline: deadline, progress: progress)
     // Detached: the commands must not run on the control server's thread.
     let task = Task.detached { [handler, weak self] in
       let outcome: Result<[UInt8], ControlError>
@@ -80,7 +80,8 @@ extension ControlServer {
         if case .success = outcome { await self?.flushAndTell(method, token) }
       #endif
     }
-    client.underWay[serial] = ClientConnection.UnderWay(id: id, task: task, timeoutSeconds: timeoutSeconds)
+    client.underWay[serial] = ClientConnection.UnderWay(
+      id: id, task: task, timeoutSeconds: timeoutSeconds, progress: progress)
     deadlines.insert(Deadlines.Entry(at: deadline, token: token, serial: serial))
     counts.underWay += 1
     counts.slowPath += 1
@@ -90,7 +91,7 @@ extension ControlServer {
     counts.underWay -= 1
     orphans[serial] = nil
     // The client has gone, or was told TIMEOUT already.
-    guard let client = client(token), let request = takeRequest(serial, of: client) else { return }
+    guard let client = client(token), let request = takeRequest(serial, of: client, isAnswered: true) else { return }
     if let id = request.id {
       lendOutput(to: client)
       switch outcome {
@@ -111,7 +112,8 @@ extension ControlServer {
 
   func requestTimedOut(_ entry: Deadlines.Entry) {
     if let task = orphans.removeValue(forKey: entry.serial) { return task.cancel() }
-    guard let client = client(entry.token), let request = takeRequest(entry.serial, of: client) else { return }
+    guard let client = client(entry.token), let request = takeRequest(entry.serial, of: client, isAnswered: false)
+    else { return }
     request.task.cancel()
     counts.timeouts += 1
     if let id = request.id {
