@@ -6,7 +6,7 @@ import Synchronization
 final class BodyFlow: HTTPBody {
   /// Bytes that wait for the reader before the transfer is paused: most pages fit, so that a slow reader holds no
   /// connection.
-  static let bytesMax = 4 << 20
+  static let bytesMax = 2 << 20
 
   private struct State {
     var waiting: [UInt8] = []

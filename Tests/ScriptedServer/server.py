@@ -21,6 +21,7 @@ Control, JSON over HTTP on the control port:
 A rule's members: path (glob), method, client_id, times; then what happens: delay (seconds), hold (a name, until
 released), drop (before_reading, after_reading, reset, half_body), hang, status, headers, body or json, content_type,
 stream_bytes (a body of that many bytes, with or without stream_chunked), header_bytes, trickle_seconds (one byte each),
+bundle ({entries, entry_bytes, next, first}: a page of that many Basic resources of that size, ids from first on),
 close, token or settings (settings for this answer: expires_in of any JSON type, token_type, scope, extra,
 authorize_error, …), lose_reply (all is done as asked, a refresh token rotated, and then the connection is closed
 without a byte), carry_out (all is done as asked, and then the rule's own status, body or json is the answer).
@@ -147,14 +148,15 @@ class Exchange:
         extra = dict(rule.get("headers", {}))
         if "header_bytes" in rule:
             extra["X-Filler"] = "x" * rule["header_bytes"]
-        scripted = {"status", "body", "json", "stream_bytes"} & set(rule)
+        scripted = {"status", "body", "json", "stream_bytes", "bundle"} & set(rule)
         if not scripted or rule.get("carry_out"):
             overrides = {**rule.get("token", {}), **rule.get("settings", {})}
             status, content, kind, more = served(entry, method, url, headers, form, text, overrides)
         if scripted:
             status = rule.get("status", 200)
             content = json.dumps(rule["json"]).encode() if "json" in rule else rule.get("body", "").encode()
-            kind = rule.get("content_type", "application/json" if "json" in rule else "text/html")
+            content = bundle(**rule["bundle"]) if "bundle" in rule else content
+            kind = rule.get("content_type", "application/json" if {"json", "bundle"} & set(rule) else "text/html")
         else:
             extra = {**more, **extra}
         entry["status"] = status
@@ -205,6 +207,14 @@ class Exchange:
         for i in range(len(content)):
             self.sock.sendall(content[i:i + 1])
             time.sleep(pause)
+
+
+def bundle(entries: int, entry_bytes: int = 100, next: str = "", first: int = 0) -> bytes:
+    links = [{"relation": "self", "url": "Basic"}] + ([{"relation": "next", "url": next}] if next else [])
+    head = json.dumps({"resourceType": "Bundle", "type": "searchset", "link": links})[:-1].encode()
+    resources = (json.dumps({"resourceType": "Basic", "id": str(first + n), "text": {"div": "x" * entry_bytes}})
+                 for n in range(entries))
+    return head + b',"entry":[' + ",".join('{"resource":%s,"search":{"mode":"match"}}' % r for r in resources).encode() + b"]}"
 
 
 def client_of(headers: dict, form: dict) -> str:

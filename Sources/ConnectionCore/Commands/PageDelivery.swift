@@ -76,6 +76,15 @@ final class PageDelivery {
   /// - Returns: false: no more of this page is wanted; `page` says why.
   /// - Throws: `.cancelled`: nobody waits for more.
   func take(_ bytes: [UInt8]) async throws(HTTPFailure) -> Bool {
+    guard bytes.count > 2 * Self.noticeBytes else { return try await takePart(bytes) }
+    // Much has gathered while the caller was slow: it does not become twice as much here.
+    for start in stride(from: 0, to: bytes.count, by: Self.noticeBytes) {
+      guard try await takePart(Array(bytes[start..<min(start + Self.noticeBytes, bytes.count)])) else { return false }
+    }
+    return true
+  }
+
+  private func takePart(_ bytes: [UInt8]) async throws(HTTPFailure) -> Bool {
     let entries: [BundleEntry]
     do { entries = try reader.feed(bytes) } catch {
       fault = Commands.noPage(error)
