@@ -46,7 +46,7 @@ extension FHIRPagePart {
       let byte = bytes[at]
       if byte >= 0x30, byte <= 0x39, number < 1 << 40 {
         number = number * 10 + Int(byte - 0x30)
-      } else if byte == UInt8(ascii: ",") || byte == UInt8(ascii: "]") {
+      } else if number > 0, byte == UInt8(ascii: ",") || byte == UInt8(ascii: "]") {
         numbers.append(number)
         number = 0
       } else {

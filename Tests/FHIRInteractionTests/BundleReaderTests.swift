@@ -1,8 +1,9 @@
 /// Bundles read as they come: what leaves, in which form, and what is refused by name.
-import FHIRInteraction
 import SMARTProtocol
 import TestSupport
 import Testing
+
+@testable import FHIRInteraction
 
 private func read(_ text: String, chunk: Int = .max) throws -> ([BundleEntry], BundleSummary) {
   let bytes = Array(text.utf8)
@@ -207,6 +208,47 @@ private let page = """
       for line in entries.compactMap(\.line) {
         #expect((try? JSONDocument(line, limits: .small))?.root.object != nil)
         #expect(!line.contains(0x0A))
+      }
+    }
+  }
+
+  @Test func `the next link is known before the entries, where it stands before them`() throws {
+    let link = "\"link\":[{\"relation\":\"self\",\"url\":\"a\"},{\"relation\":\"next\",\"url\":\"b?c=d\"}]"
+    var reader = BundleReader()
+    _ = try reader.feed(Array("{\"resourceType\":\"Bundle\",\(link),\"entry\": [{\"resource\":{".utf8))
+    #expect(reader.nextLink == "b?c=d")
+    var late = BundleReader()
+    _ = try late.feed(Array("{\"resourceType\":\"Bundle\",\"entry\":[],\(link)}".utf8))
+    #expect(late.nextLink == nil)
+    #expect(try late.finish().next == "b?c=d")
+  }
+
+  @Test(arguments: [
+    "\"fullUrl\":\"https://h/Patient/1\",\"resource\":{},\"search\":{\"mode\":\"include\"}",
+    "\"resource\": {} , \"fullUrl\": \"a\\u0062\" ,\"search\":{\"mode\":\"match\",\"score\":1}", "\"resource\":{}",
+    "\"search\":{\"mode\":\"outcome\"},\"resource\":{}", "\"fullUrl\":\"a\",\"fullUrl\":\"b\",\"resource\":{}",
+    "\"resource\":{},\"search\":{}", "\"resource\":{},\"search\":{\"mode\":7}", "\"resource\":{},\"search\":null",
+    "\"resource\":{},\"link\":[{\"relation\":\"x\",\"url\":\"y\"}],\"fullUrl\":\"z\"",
+    "\"resource\":{},\"search\":{\"mode\":\"match\"},\"search\":{\"mode\":\"include\"}",
+    "\"resource\":null,\"fullUrl\":\"q\"",
+    "\"response\":{\"status\":\"201 Created\",\"location\":\"Patient/1\"},\"resource\":{}",
+    "\"fullUrl\":7,\"resource\":{}",
+  ])
+  func `what stands beside a resource is the same, read quickly or as a document`(members: String) throws {
+    let (entries, _) = try read(bundle("{\(members)}"))
+    let entry = try #require(entries.first)
+    let rest = members.replacing("{}", with: "null", maxReplacements: 1)
+    let slow = BundleEntry(try JSONDocument(Array("{\(rest)}".utf8), limits: .small).root)
+    #expect(entry.fullURL == slow.fullURL && entry.mode == slow.mode && entry.response == slow.response)
+  }
+
+  @Test func `texts of every length end where they end`() throws {
+    for length in 0..<40 {
+      for odd in ["", "\\\"", "\\\\", "é", "\u{7F}", "{", "]"] {
+        let text = String(repeating: "x", count: length) + odd + String(repeating: "y", count: length % 9)
+        let (entries, _) = try read(bundle("{\"resource\":{\"t\":\"\(text)\",\"id\":\"\(length)\"}}"))
+        #expect(entries.map(line) == ["{\"t\":\"\(text)\",\"id\":\"\(length)\"}"])
+        #expect(entries.first?.id == "\(length)")
       }
     }
   }

@@ -48,6 +48,21 @@ private func refusal(_ status: Int) -> FHIRReply {
 }
 
 @Suite struct PagingTests {
+  @Test func `R9.05 R9.06 only a page that will be followed is foreseen`() throws {
+    var paging = Paging(try search(), limits: .init(pages: 2))
+    #expect(paging.foreseen("?page=2") == "https://fhir.example.org/r4/Patient?page=2")
+    #expect(paging.foreseen("https://fhir.example.org/r4/Patient") == nil, "it was there before")
+    #expect(paging.foreseen(elsewhere + "/x") == nil && paging.foreseen("http://fhir.example.org/x") == nil)
+    #expect(
+      try paging.arrived(["1"], next: "?page=2")
+        == .fetch(url: "https://fhir.example.org/r4/Patient?page=2", withToken: true))
+    #expect(paging.foreseen("?page=3") == nil, "two pages were wanted")
+    let origin = try #require(Origin(of: elsewhere))
+    let allowed = Paging(try search(), allowed: [origin: .withToken])
+    #expect(allowed.foreseen(elsewhere + "/x") == elsewhere + "/x")
+    #expect(Paging(try search(), allowed: [origin: .withoutToken]).foreseen(elsewhere + "/x") == nil)
+  }
+
   @Test func `R9.05 pages follow their next links verbatim and end without one`() throws {
     var paging = Paging(try search())
     let link = "https://fhir.example.org/R4/?sessionID=a%2fB&&x={y}|z"

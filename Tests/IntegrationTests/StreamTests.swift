@@ -47,7 +47,9 @@ struct StreamTests {
         "entries": .integer(Int64(count)), "entry_bytes": .integer(Int64(bytes)),
         "first": .integer(Int64(counts[..<number].reduce(0, +))),
       ]
-      if number + 1 < counts.count { bundle = bundle.merging(["next": .string("\(stage.server.origin)/fhir/page/\(number + 1)")]) }
+      if number + 1 < counts.count {
+        bundle = bundle.merging(["next": .string("\(stage.server.origin)/fhir/page/\(number + 1)")])
+      }
       try await stage.server.rule([
         "path": .string(number == 0 ? "/fhir/Basic" : "/fhir/page/\(number)"), "bundle": bundle,
       ])

@@ -5,7 +5,7 @@ import SMARTProtocol
 
 extension Commands {
   /// The longest answer, in bytes: what a client that is slow to read may have waiting.
-  static var fhirAnswerBytesMax: Int { 15 << 20 }
+  static var answerBytesMax: Int { 15 << 20 }
 
   func read(_ parameters: FHIRReadParameters, _ caller: Caller) async throws(ControlError) -> [UInt8] {
     var target = try target(parameters.connection, parameters.subject, .fhirRead, caller)
@@ -86,9 +86,9 @@ extension Commands {
       }
       bytes += Array((isList ? "]}" : "}").utf8)
     }
-    guard bytes.count <= Self.fhirAnswerBytesMax else {
+    guard bytes.count <= Self.answerBytesMax else {
       throw ControlError(
-        .fhirAPIError, "the answer has \(bytes.count >> 10) KiB; \(Self.fhirAnswerBytesMax >> 10) are carried",
+        .fhirAPIError, "the answer has \(bytes.count >> 10) KiB; \(Self.answerBytesMax >> 10) are carried",
         hint: "ask for fewer results a page: _count=50, or for fewer members: _elements=…")
     }
     return bytes

@@ -25,8 +25,6 @@ private struct SchemaAnswer: Encodable {
 }
 
 extension Commands {
-  /// The longest answer, in bytes: what a client that is slow to read may have waiting.
-  static var schemaBytesMax: Int { 3 << 20 }
   private static var formats: [String] { ["schema", "text", "graph", "dot", "mermaid", "html", "document"] }
 
   func schema(_ parameters: ConnectionSchemaParameters, _ caller: Caller) async throws(ControlError) -> [UInt8] {
@@ -50,7 +48,7 @@ extension Commands {
       try fill(&answer, now, format, try narrowed(now.schema, to: parameters.resource, found.name), parameters.resource)
     }
     let bytes = try encoded(answer)
-    guard bytes.count <= Self.schemaBytesMax else {
+    guard bytes.count <= Self.answerBytesMax else {
       throw ControlError(
         .validationFailed, "the answer would have \(bytes.count >> 20) MiB",
         hint: "ask for one type: fhirctl connection schema '\(found.name)' --resource Patient")
