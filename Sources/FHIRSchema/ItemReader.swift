@@ -57,7 +57,7 @@ extension RestReader {
     }
     for item in fields.objects(value, "interaction").prefix(FieldReader.fewMax) {
       let item = Item(item)
-      guard let code = item.code?.string, !code.isEmpty else {
+      guard let code = fields.word(item.code, "interaction.code") else {
         fields.note("interaction-no-code", .error, "an interaction has no code")
         continue
       }
@@ -82,7 +82,7 @@ extension RestReader {
 
   private mutating func prohibited(_ item: Item, _ name: String) -> Bool? {
     guard item.isProhibited == true else { return nil }
-    fields.note("prohibited", .information, "the statement names it to say that it must not be offered", name)
+    fields.note("prohibited", .information, "the statement prohibits what it names here", name)
     return true
   }
 
@@ -93,7 +93,7 @@ extension RestReader {
     var names = Set<String>(minimumCapacity: items.count)
     for item in items {
       let item = Item(item)
-      guard let name = item.name?.string, !name.isEmpty else {
+      guard let name = fields.word(item.name, "searchParam.name") else {
         fields.note("search-parameter-no-name", .error, "a search parameter has no name")
         continue
       }
@@ -132,8 +132,8 @@ extension RestReader {
     var found: [Schema.Operation] = []
     for item in fields.objects(value, "operation") {
       let item = Item(item)
-      guard let name = item.name?.string, !name.isEmpty else {
-        if let code = item.code?.string, !code.isEmpty, interactions.count < FieldReader.fewMax {
+      guard let name = fields.word(item.name, "operation.name") else {
+        if let code = fields.word(item.code, "operation.code"), interactions.count < FieldReader.fewMax {
           if let release = fields.release, release > .dstu1 {
             fields.note(
               "operation-for-interaction", .warning,

@@ -9,7 +9,6 @@ struct RestReader {
   /// Whether resources of this entry have been seen before in the same entry.
   private var seenHere: Set<String> = []
   private var unions = 0
-  private let edition: ReferenceParameters.Edition
 
   private static let systemInteractions: Set<String> = ["transaction", "batch", "search-system", "history-system"]
   private static let resourceInteractions: Set<String> = [
@@ -34,7 +33,6 @@ struct RestReader {
   init(_ rest: Schema.Rest, fields: FieldReader) {
     self.rest = rest
     self.fields = fields
-    edition = ReferenceParameters.edition(for: fields.release)
     for (i, resource) in rest.resources.enumerated() { places[resource.type] = i }
   }
 
@@ -49,7 +47,7 @@ struct RestReader {
     rest.documentation = united(rest.documentation, fields.documentation(item["documentation"]))
     rest.transactionMode = rest.transactionMode ?? fields.text(item["transactionMode"], "transactionMode")
     for entry in fields.objects(item["resource"], "rest.resource") {
-      guard let type = entry["type"]?.string, !type.isEmpty else {
+      guard let type = fields.word(entry["type"], "rest.resource.type") else {
         fields.note("resource-no-type", .error, "a rest.resource has no type")
         continue
       }
@@ -156,23 +154,12 @@ struct RestReader {
         "code-unknown", .warning, "a code that the specification does not have",
         "referencePolicy \(Words.clean(policy, max: 40))")
     }
-    for include in resource.searchIncludes { check(include, endsAt: nil) }
-    for include in resource.searchRevIncludes { check(include, endsAt: resource.type) }
+    for include in resource.searchIncludes where !IncludePath.isPath(include) { noteForm(include) }
+    for include in resource.searchRevIncludes where !IncludePath.isPath(include) { noteForm(include) }
   }
 
-  /// HAPI's plain server, for one, lists every include of the server as a reverse include of every type.
-  private mutating func check(_ include: String, endsAt target: String?) {
-    guard let path = IncludePath(include) else {
-      fields.note("include-form", .warning, "an include is no Type:parameter", Words.clean(include, max: 40))
-      return
-    }
-    guard edition.isExact, let source = path.source, let parameter = path.parameter,
-      let target = path.target ?? target,
-      case .types(let types)? = ReferenceParameters.targets(of: source, parameter, in: edition), !types.contains(target)
-    else { return }
-    fields.note(
-      "include-elsewhere", .warning, "an include leads to a type that its parameter does not point to in FHIR",
-      "\(Words.clean(include, max: 80))\(path.target == nil ? " to \(Words.clean(target, max: 40))" : "")")
+  private mutating func noteForm(_ include: String) {
+    fields.note("include-form", .warning, "an include is no Type:parameter", Words.clean(include, max: 40))
   }
 }
 

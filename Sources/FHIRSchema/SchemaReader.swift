@@ -114,8 +114,8 @@ struct SchemaReader {
 
   private mutating func checkHead(_ root: JSON, _ type: String) {
     if !Self.resourceTypes.contains(type) {
-      let found = type.isEmpty ? "a document without a resourceType" : "a resource of type \(type)"
-      fields.note("other-resource", .error, "\(found), not a CapabilityStatement")
+      let found = type.isEmpty ? "the document has no resourceType" : "the document is a resource of type \(type)"
+      fields.note("other-resource", .error, "\(found); it was taken for a CapabilityStatement")
     }
     guard let fhirVersion else {
       if fields.text(root["fhirVersion"], "fhirVersion") == nil,

@@ -8,7 +8,7 @@ package enum SchemaText {
       let words = values.compactMap(\.self).filter { !$0.isEmpty }
       if !words.isEmpty { facts.append((name, words.joined(separator: ", "))) }
     }
-    add("FHIR", [schema.release.map { "\($0.rawValue) (\(schema.fhirVersion ?? ""))" } ?? schema.fhirVersion])
+    add("FHIR", [versions(of: schema)])
     add("statement", [schema.resourceType, schema.title ?? schema.name, schema.version, schema.kind, schema.status])
     add("software", [schema.software?.name, schema.software?.version, schema.software?.releaseDate])
     add("implementation", [schema.implementation?.description, schema.implementation?.url])
@@ -128,6 +128,12 @@ package enum SchemaText {
   }
 
   // MARK: lines
+
+  /// `R4 (4.0.1)`
+  private static func versions(of schema: Schema) -> String? {
+    guard let release = schema.release?.rawValue, release != schema.fhirVersion else { return schema.fhirVersion }
+    return "\(release) (\(schema.fhirVersion ?? ""))"
+  }
 
   /// What one line shows of a long list: HAPI has 714 operations.
   private static let shownMax = 12

@@ -66,6 +66,7 @@ struct SecurityReader {
     let names = Set(security.oauthURIs.map(\.name))
     let saysSMART = security.services.contains { service in
       service.codings.contains { $0.code?.lowercased() == "smart-on-fhir" }
+        || service.text?.lowercased().contains("smart-on-fhir") == true
     }
     if saysSMART, names.isEmpty {
       fields.note(
