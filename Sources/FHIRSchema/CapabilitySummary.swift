@@ -60,11 +60,15 @@ package struct CapabilitySummary: Sendable, Hashable, Codable {
     softwareVersion = schema.software?.version
     formats = schema.formats
     resources = (schema.server?.resources ?? []).map { resource in
-      Resource(type: resource.type, interactions: resource.interactions.map(\.code).sorted())
+      Resource(type: resource.type, interactions: Self.offered(resource.interactions))
     }
-    systemInteractions = (schema.server?.interactions ?? []).map(\.code).sorted()
+    systemInteractions = Self.offered(schema.server?.interactions ?? [])
     findings = schema.findings.filter { $0.severity == .error }.prefix(Self.findingsMax)
       .map { Finding($0.id, $0.description) }
+  }
+
+  private static func offered(_ interactions: [Schema.Interaction]) -> [String] {
+    interactions.filter { $0.isProhibited != true }.map(\.code).sorted()
   }
 
   /// An odd statement can be odd in many ways; nobody reads more.

@@ -13,13 +13,19 @@ package enum FHIRRelease: String, Sendable, Hashable, Codable, CaseIterable, Com
   package static func < (a: FHIRRelease, b: FHIRRelease) -> Bool { a.order < b.order }
   private var order: Int { Self.allCases.firstIndex(of: self) ?? 0 }
 
-  /// From `fhirVersion`: `4.0.1`, `1.0.2`, `0.0.82`; nil for what no release has had.
+  /// From `fhirVersion`: `4.0.1`, `1.0.2`, `0.0.82`; a release's name, `R4`, is understood too. nil for what no release
+  /// has had.
   package init?(version: String) {
+    if let named = Self(rawValue: version.uppercased()) {
+      self = named
+      return
+    }
     let parts = version.split(separator: ".", maxSplits: 2).prefix(2).map { part in Int(part.prefix { $0.isNumber }) }
     guard parts.count == 2, let major = parts[0], let minor = parts[1] else { return nil }
     switch (major, minor) {
-    case (0, 0...1): self = .dstu1
+    // Drafts of DSTU1 had 0.05 to 0.12, DSTU1 itself has 0.0.8x.
     case (0, 4...5), (1, 0): self = .dstu2
+    case (0, 0...99): self = .dstu1
     case (1, 1...8), (3, 0): self = .stu3
     case (3, 2...5), (4, 0): self = .r4
     case (4, 1), (4, 3): self = .r4b

@@ -40,8 +40,24 @@ struct FieldReader {
     case .string(let text)?: return text.isEmpty ? nil : Words.clean(text, max: max)
     case let other?:
       oddShape(other, name, "a string")
-      return nil
+      return Self.inner(other).map { Words.clean($0, max: max) }
     }
+  }
+
+  /// What something is called, as it is written; nil and no finding when there is nothing to read.
+  mutating func word(_ value: JSON?, _ name: String) -> String? {
+    if case .string(let text)? = value { return text.isEmpty ? nil : text }
+    guard let value, let text = Self.inner(value) else { return nil }
+    oddShape(value, name, "a string")
+    return text
+  }
+
+  /// The text of an object where a text should be: a value as XML would have it, a Reference, a Coding.
+  private static func inner(_ value: JSON) -> String? {
+    guard case .object(let members) = value,
+      let text = (members["value"] ?? members["reference"] ?? members["code"])?.string
+    else { return nil }
+    return text.isEmpty ? nil : text
   }
 
   mutating func uri(_ value: JSON?, _ name: String) -> String? { text(value, name, max: Self.uriMax) }
@@ -78,9 +94,21 @@ struct FieldReader {
     switch value {
     case nil, .null?: return []
     case .array(let values)?:
-      let texts = values.compactMap(\.string)
-      if texts.count < values.count { note("\(name)-type", .error, "\(name) holds values that are not strings") }
-      return limited(texts, name).filter { !$0.isEmpty }.map { Words.clean($0, max: max) }
+      var texts: [String] = []
+      texts.reserveCapacity(values.count)
+      var isOdd = false
+      for value in limited(values, name) {
+        guard case .string(let text) = value else {
+          // FHIR's JSON has null where a text has an extension only, which stands beside the array.
+          guard value != .null else { continue }
+          isOdd = true
+          if let text = Self.inner(value) { texts.append(Words.clean(text, max: max)) }
+          continue
+        }
+        if !text.isEmpty { texts.append(Words.clean(text, max: max)) }
+      }
+      if isOdd { note("\(name)-type", .error, "\(name) holds values that are not strings") }
+      return texts
     case .string(let text)?:
       note("\(name)-type", .error, "\(name) is a string, not an array")
       return text.isEmpty ? [] : [Words.clean(text, max: max)]

@@ -16,6 +16,8 @@ struct GraphBuilder {
 
   let edition: ReferenceParameters.Edition
   private let resources: [Schema.Resource]
+  /// Of the whole system: every type has them.
+  private let shared: [Schema.SearchParameter]
   private let served: Set<String>
   /// By source: each target with what speaks for it.
   private var edges: [Source: [String: Set<Evidence>]] = [:]
@@ -30,6 +32,7 @@ struct GraphBuilder {
   init(_ schema: Schema) {
     edition = ReferenceParameters.edition(for: schema.release)
     resources = schema.server?.resources ?? []
+    shared = schema.server?.searchParameters ?? []
     served = Set(resources.map(\.type))
   }
 
@@ -42,6 +45,7 @@ struct GraphBuilder {
       resource.searchRevIncludes.forEach { revInclude($0, at: resource.type) }
     }
     for (source, evidence) in said { settle(source, evidence) }
+    confirm()
     // Of another release only what confirms the server's own words is taken.
     if edition.isExact { addSpecification() }
     addWideIncludes()
@@ -62,7 +66,8 @@ struct GraphBuilder {
   // MARK: what the server declares
 
   private mutating func declare(_ resource: Schema.Resource) {
-    for parameter in resource.searchParameters where parameter.type == "reference" && said.count < Self.edgesMax {
+    for parameter in resource.searchParameters + shared
+    where parameter.type == "reference" && parameter.isProhibited != true && said.count < Self.edgesMax {
       let source = Source(type: resource.type, parameter: parameter.name)
       said[source, default: []].insert(.declaredParameter)
       if !parameter.targets.isEmpty { declaredTargets[source, default: []].formUnion(parameter.targets) }
@@ -113,11 +118,21 @@ struct GraphBuilder {
     }
     // What the server says of the parameter holds for the ends that its own includes name, too.
     targets.formUnion((edges[source] ?? [:]).keys)
-    for target in targets { add(known.contains(target) ? evidence.union([specification]) : evidence, source, target) }
+    for target in targets { add(evidence, source, target) }
     guard targets.isEmpty || defined == .any else { return }
     open[source] = RelationshipGraph.OpenReference(
       source: source.type, parameter: source.parameter, isAny: defined == .any,
       evidence: evidence.union(defined == .any ? [specification] : []).sorted())
+  }
+
+  /// The specification is asked about the ends that the server's includes name, also of types that it does not serve.
+  private mutating func confirm() {
+    for (source, targets) in edges {
+      guard case .types(let types)? = ReferenceParameters.targets(of: source.type, source.parameter, in: edition) else {
+        continue
+      }
+      for target in targets.keys where types.contains(target) { add([specification], source, target) }
+    }
   }
 
   // MARK: what only the specification says

@@ -8,6 +8,23 @@ package struct IncludePath: Sendable, Hashable {
   package var parameter: String?
   package var target: String?
 
+  /// Whether the text is one, without taking it apart: HAPI lists twenty thousand.
+  static func isPath(_ text: String) -> Bool {
+    if text == "*" { return true }
+    let bytes = text.utf8.span
+    var colons = 0
+    var isPlain = true
+    for i in bytes.indices {
+      switch bytes[i] {
+      case UInt8(ascii: ":"): colons += 1
+      case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "-"): continue
+      default: isPlain = false
+      }
+    }
+    let isWhole = bytes.count > 2 && bytes[0] != UInt8(ascii: ":") && bytes[bytes.count - 1] != UInt8(ascii: ":")
+    return isPlain && isWhole && colons == 1 || IncludePath(text) != nil
+  }
+
   package init?(_ text: String) {
     if text == "*" { return }
     let mark = text.utf8.contains(UInt8(ascii: ":")) ? UInt8(ascii: ":") : UInt8(ascii: ".")

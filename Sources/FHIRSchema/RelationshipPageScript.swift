@@ -92,7 +92,7 @@ extension RelationshipPage {
         svg("rect", { x, y: y - boxHeight / 2, width, height: boxHeight, rx: 5 }),
         svg("text", { class: "type", x: x + 8, y: y - 3, "font-size": size }, name),
         svg("text", { class: "dim", x: x + 8, y: y + 10, "font-size": 10.5 },
-          cut(group.parameters.join(", "), (width - 14) / 5.4)));
+          cut(group.parameters.join(", "), (width - 14) / 5.8)));
       act(node, group.type);
       return node;
     }

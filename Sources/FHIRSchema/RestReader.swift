@@ -16,7 +16,7 @@ struct RestReader {
     // DSTU1 only.
     "validate",
   ]
-  private static let parameterTypes: Set<String> = [
+  static let parameterTypes: Set<String> = [
     "number", "date", "string", "token", "reference", "composite", "quantity", "uri", "special", "resource",
   ]
   private static let versionings: Set<String> = ["no-version", "versioned", "versioned-update"]
@@ -47,7 +47,7 @@ struct RestReader {
     rest.documentation = united(rest.documentation, fields.documentation(item["documentation"]))
     rest.transactionMode = rest.transactionMode ?? fields.text(item["transactionMode"], "transactionMode")
     for entry in fields.objects(item["resource"], "rest.resource") {
-      guard let type = entry["type"]?.string, !type.isEmpty else {
+      guard let type = fields.word(entry["type"], "rest.resource.type") else {
         fields.note("resource-no-type", .error, "a rest.resource has no type")
         continue
       }
@@ -59,12 +59,15 @@ struct RestReader {
       add(resource(entry, name))
     }
     fields.owner = "rest"
-    for interaction in interactions(item["interaction"], known: Self.systemInteractions)
-    where !rest.interactions.contains(where: { $0.code == interaction.code }) {
+    let offers = offers(item["interaction"], item["operation"], known: Self.systemInteractions)
+    for interaction in offers.interactions where !rest.interactions.contains(where: { $0.code == interaction.code }) {
       rest.interactions.append(interaction)
     }
-    rest.searchParameters.append(contentsOf: searchParameters(item["searchParam"]))
-    rest.operations.append(contentsOf: operations(item["operation"]))
+    // Another entry of the same mode may say the same again.
+    let (saidParameters, saidOperations) = (Set(rest.searchParameters), Set(rest.operations))
+    rest.searchParameters.append(
+      contentsOf: searchParameters(item["searchParam"]).filter { !saidParameters.contains($0) })
+    rest.operations.append(contentsOf: offers.operations.filter { !saidOperations.contains($0) })
     for compartment in fields.texts(item["compartment"], "compartment", max: FieldReader.uriMax)
     where rest.compartments.count < FieldReader.fewMax && !rest.compartments.contains(compartment) {
       rest.compartments.append(compartment)
@@ -96,7 +99,7 @@ struct RestReader {
       fields.note("resource-twice", .warning, "a resource type stands twice; both are shown as one", resource.type)
     }
     unions += 1
-    guard unions <= FieldReader.fewMax else {
+    guard unions <= FieldReader.resourcesMax else {
       fields.note("too-many-entries", .error, "a list has too many entries; the others were left out", resource.type)
       return
     }
@@ -109,11 +112,12 @@ struct RestReader {
     if !type.utf8.allSatisfy({ (65...90).contains($0) || (97...122).contains($0) || (48...57).contains($0) }) {
       fields.note("resource-type-odd", .warning, "the name of a resource type has other signs than letters and digits")
     }
+    let offers = offers(entry["interaction"], entry["operation"], known: Self.resourceInteractions)
     let resource = Schema.Resource(
       type: type, profile: fields.reference(entry["profile"], "profile"),
       supportedProfiles: fields.references(entry["supportedProfile"], "supportedProfile"),
       documentation: fields.documentation(entry["documentation"]),
-      interactions: interactions(entry["interaction"], known: Self.resourceInteractions),
+      interactions: offers.interactions,
       versioning: fields.code(entry["versioning"], "versioning", of: Self.versionings),
       readHistory: fields.bool(entry["readHistory"], "readHistory"),
       updateCreate: fields.bool(entry["updateCreate"], "updateCreate"),
@@ -125,7 +129,7 @@ struct RestReader {
       referencePolicies: fields.texts(entry["referencePolicy"], "referencePolicy"),
       searchIncludes: fields.texts(entry["searchInclude"], "searchInclude"),
       searchRevIncludes: fields.texts(entry["searchRevInclude"], "searchRevInclude"),
-      searchParameters: searchParameters(entry["searchParam"]), operations: operations(entry["operation"]))
+      searchParameters: searchParameters(entry["searchParam"]), operations: offers.operations)
     check(resource)
     return resource
   }
@@ -150,85 +154,12 @@ struct RestReader {
         "code-unknown", .warning, "a code that the specification does not have",
         "referencePolicy \(Words.clean(policy, max: 40))")
     }
-    for include in resource.searchIncludes + resource.searchRevIncludes where IncludePath(include) == nil {
-      fields.note("include-form", .warning, "an include is no Type:parameter", Words.clean(include, max: 40))
-    }
+    for include in resource.searchIncludes where !IncludePath.isPath(include) { noteForm(include) }
+    for include in resource.searchRevIncludes where !IncludePath.isPath(include) { noteForm(include) }
   }
 
-  // MARK: what resources and the system both have
-
-  private mutating func interactions(_ value: JSON?, known: Set<String>) -> [Schema.Interaction] {
-    var found: [Schema.Interaction] = []
-    // A list of codes alone is understood too.
-    if case .array(let values)? = value {
-      found = values.prefix(FieldReader.fewMax).compactMap(\.string).map {
-        Schema.Interaction(code: Words.clean($0, max: FieldReader.textMax), documentation: nil)
-      }
-    }
-    for item in fields.objects(value, "interaction").prefix(FieldReader.fewMax) {
-      guard let code = item["code"]?.string, !code.isEmpty else {
-        fields.note("interaction-no-code", .error, "an interaction has no code")
-        continue
-      }
-      let interaction = Schema.Interaction(
-        code: Words.clean(code, max: FieldReader.textMax), documentation: fields.documentation(item["documentation"]))
-      if found.contains(where: { $0.code == interaction.code }) {
-        fields.note("interaction-twice", .warning, "an interaction stands twice", interaction.code)
-      } else {
-        found.append(interaction)
-      }
-    }
-    for interaction in found where !known.contains(interaction.code) {
-      fields.note(
-        "interaction-unknown", .warning, "an interaction that the specification does not have there",
-        Words.clean(interaction.code, max: 40))
-    }
-    return found
-  }
-
-  private mutating func searchParameters(_ value: JSON?) -> [Schema.SearchParameter] {
-    var names: Set<String> = []
-    return fields.objects(value, "searchParam").compactMap { item in
-      guard let name = item["name"]?.string, !name.isEmpty else {
-        fields.note("search-parameter-no-name", .error, "a search parameter has no name")
-        return nil
-      }
-      let clean = Words.clean(name, max: FieldReader.textMax)
-      if !names.insert(clean).inserted {
-        fields.note("search-parameter-twice", .warning, "a search parameter stands twice", clean)
-      }
-      let type = fields.text(item["type"], "searchParam.type")
-      if let type, !Self.parameterTypes.contains(type) {
-        fields.note(
-          "search-parameter-type-unknown", .warning, "the type of a search parameter is unknown",
-          "\(clean) \(Words.clean(type, max: 40))")
-      } else if type == nil {
-        fields.note("search-parameter-no-type", .warning, "a search parameter has no type", clean)
-      }
-      return Schema.SearchParameter(
-        name: clean, type: type, definition: fields.uri(item["definition"], "searchParam.definition"),
-        documentation: fields.documentation(item["documentation"]),
-        targets: fields.texts(item["target"], "searchParam.target"),
-        chains: fields.texts(item["chain"], "searchParam.chain"))
-    }
-  }
-
-  private mutating func operations(_ value: JSON?) -> [Schema.Operation] {
-    fields.objects(value, "operation").compactMap { item in
-      guard let name = item["name"]?.string, !name.isEmpty else {
-        fields.note("operation-no-name", .error, "an operation has no name")
-        return nil
-      }
-      var clean = Words.clean(name, max: FieldReader.textMax)
-      if clean.hasPrefix("$") {
-        fields.note("operation-dollar", .warning, "the name of an operation begins with $", clean)
-        clean.removeFirst()
-      }
-      let definition = fields.reference(item["definition"], "operation.definition")
-      if definition == nil { fields.note("operation-no-definition", .warning, "an operation has no definition", clean) }
-      return Schema.Operation(
-        name: clean, definition: definition, documentation: fields.documentation(item["documentation"]))
-    }
+  private mutating func noteForm(_ include: String) {
+    fields.note("include-form", .warning, "an include is no Type:parameter", Words.clean(include, max: 40))
   }
 }
 
@@ -237,7 +168,9 @@ extension Schema.Resource {
   mutating func unite(with other: Schema.Resource) {
     func add<T, Key: Hashable>(_ more: [T], to list: inout [T], by key: (T) -> Key) {
       var known = Set(list.map(key))
-      for item in more where known.insert(key(item)).inserted { list.append(item) }
+      for item in more where list.count < FieldReader.entriesMax && known.insert(key(item)).inserted {
+        list.append(item)
+      }
     }
     if let profile, let others = other.profile, others != profile {
       add([others], to: &supportedProfiles) { $0 }

@@ -98,6 +98,12 @@ package struct Schema: Sendable, Hashable, Codable {
   package struct Interaction: Sendable, Hashable, Codable {
     package var code: String
     package var documentation: String?
+    /// The statement names it to say that a server must not offer it.
+    package var isProhibited: Bool?
+    enum CodingKeys: String, CodingKey {
+      case code, documentation
+      case isProhibited = "prohibited"
+    }
   }
 
   package struct SearchParameter: Sendable, Hashable, Codable {
@@ -110,6 +116,11 @@ package struct Schema: Sendable, Hashable, Codable {
     package var targets: [String]
     /// Parameters that can be chained, in the same releases.
     package var chains: [String]
+    package var isProhibited: Bool?
+    enum CodingKeys: String, CodingKey {
+      case name, type, definition, documentation, targets, chains
+      case isProhibited = "prohibited"
+    }
   }
 
   package struct Operation: Sendable, Hashable, Codable {
@@ -117,6 +128,11 @@ package struct Schema: Sendable, Hashable, Codable {
     package var name: String
     package var definition: String?
     package var documentation: String?
+    package var isProhibited: Bool?
+    enum CodingKeys: String, CodingKey {
+      case name, definition, documentation
+      case isProhibited = "prohibited"
+    }
   }
 }
 
@@ -164,7 +180,9 @@ extension Schema {
       case operations
     }
 
-    package func offers(_ interaction: String) -> Bool { interactions.contains { $0.code == interaction } }
+    package func offers(_ interaction: String) -> Bool {
+      interactions.contains { $0.code == interaction && $0.isProhibited != true }
+    }
   }
 
   package struct Security: Sendable, Hashable, Codable {

@@ -9,8 +9,9 @@ struct SchemaFact: Hashable {
 }
 
 extension Schema {
-  /// Each fact with its value. Where a statement says a thing twice, the values stand together.
-  var facts: [SchemaFact: String] {
+  /// Each fact with its value, or its values where a statement has a name several times: HAPI names 117 operations
+  /// `validate`, in an order of the moment.
+  var facts: [SchemaFact: Set<String>] {
     var list = FactList()
     list.add(.statement, "resource_type", resourceType)
     list.add(.version, "fhir_version", fhirVersion)
@@ -38,21 +39,41 @@ extension Schema {
 }
 
 private struct FactList {
-  private(set) var facts: [SchemaFact: String] = [:]
+  private(set) var facts: [SchemaFact: Set<String>] = [:]
   private var mode: Schema.Mode?
   private var resource: String?
-  /// Bytes of one value; a name that stands very often gets no more.
-  private static let valueBytesMax = 8000
 
   mutating func add(_ area: SchemaDiff.Area, _ name: String, _ value: String?) {
     guard let value else { return }
-    let fact = SchemaFact(area: area, mode: mode, resource: resource, name: name)
-    guard facts[fact] != nil else {
-      facts[fact] = value
-      return
+    facts[SchemaFact(area: area, mode: mode, resource: resource, name: name), default: []].insert(value)
+  }
+
+  /// Of everything that may have one, so that a documentation that comes or goes is a change of it.
+  private mutating func add(documentation: String?, of name: String) {
+    add(.documentation, name, documentation ?? "")
+  }
+
+  private mutating func add(_ items: [Schema.Interaction]) {
+    for item in items {
+      add(.interaction, item.code, item.isProhibited == true ? "prohibited" : "")
+      add(documentation: item.documentation, of: "interaction \(item.code)")
     }
-    if !value.isEmpty, facts[fact] != value, facts[fact, default: ""].utf8.count < Self.valueBytesMax {
-      facts[fact, default: ""].append(" | \(value)")
+  }
+
+  private mutating func add(_ items: [Schema.SearchParameter]) {
+    for item in items {
+      let words =
+        [item.type ?? "no type", item.definition ?? ""] + item.targets + [item.isProhibited == true ? "prohibited" : ""]
+      add(.searchParameter, item.name, words.filter { !$0.isEmpty }.joined(separator: " "))
+      add(documentation: item.documentation, of: "search parameter \(item.name)")
+    }
+  }
+
+  private mutating func add(_ items: [Schema.Operation]) {
+    for item in items {
+      let words = [item.definition ?? "", item.isProhibited == true ? "prohibited" : ""]
+      add(.operation, item.name, words.filter { !$0.isEmpty }.joined(separator: " "))
+      add(documentation: item.documentation, of: "operation \(item.name)")
     }
   }
 
@@ -63,18 +84,14 @@ private struct FactList {
   mutating func add(_ rest: Schema.Rest) {
     mode = rest.mode
     resource = nil
-    for interaction in rest.interactions { add(.interaction, interaction.code, "") }
-    for parameter in rest.searchParameters { add(parameter) }
-    for operation in rest.operations { add(.operation, operation.name, operation.definition ?? "") }
+    add(documentation: rest.documentation, of: "rest")
+    add(rest.interactions)
+    add(rest.searchParameters)
+    add(rest.operations)
     for compartment in rest.compartments { add(.compartment, compartment, "") }
     add(.setting, "transaction_mode", rest.transactionMode)
     if let security = rest.security { add(security) }
     for item in rest.resources { add(item) }
-  }
-
-  private mutating func add(_ parameter: Schema.SearchParameter) {
-    let words = [parameter.type ?? "no type", parameter.definition ?? ""] + parameter.targets
-    add(.searchParameter, parameter.name, words.filter { !$0.isEmpty }.joined(separator: " "))
   }
 
   private mutating func add(_ security: Schema.Security) {
@@ -94,9 +111,10 @@ private struct FactList {
     resource = item.type
     add(.profile, "profile", item.profile)
     for profile in item.supportedProfiles { add(.profile, profile, "") }
-    for interaction in item.interactions { add(.interaction, interaction.code, "") }
-    for parameter in item.searchParameters { add(parameter) }
-    for operation in item.operations { add(.operation, operation.name, operation.definition ?? "") }
+    add(documentation: item.documentation, of: "type")
+    add(item.interactions)
+    add(item.searchParameters)
+    add(item.operations)
     for include in item.searchIncludes { add(.include, include, "") }
     for include in item.searchRevIncludes { add(.include, "reverse \(include)", "") }
     add(.setting, "versioning", item.versioning)

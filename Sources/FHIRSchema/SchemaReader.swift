@@ -36,9 +36,11 @@ extension Schema {
   }
 
   private static func checkType(_ root: JSON) throws(StatementProblem) {
-    let found = root["resourceType"]?.string
-    guard let found, SchemaReader.resourceTypes.contains(found) else {
-      throw .otherResource(found: found.map { Words.clean($0, max: 80) })
+    let found = root["resourceType"]?.string ?? ""
+    // A statement that lost its name is a statement with a finding.
+    if found.isEmpty, root["rest"] != nil { return }
+    guard SchemaReader.resourceTypes.contains(found) else {
+      throw .otherResource(found: found.isEmpty ? nil : Words.clean(found, max: 80))
     }
   }
 
@@ -101,6 +103,10 @@ struct SchemaReader {
       offersMessaging: !fields.objects(root["messaging"], "messaging").isEmpty,
       offersDocuments: !fields.objects(root["document"], "document").isEmpty, findings: [])
     if case nil = root["format"] { fields.note("no-format", .error, "the statement has no format") }
+    // R4's rule cpb-14.
+    if kind == "instance", schema.implementation == nil, let release = fields.release, release >= .r4 {
+      fields.note("no-implementation", .warning, "the statement is of one installation and does not say of which")
+    }
     readRest(root["rest"], into: &schema)
     schema.findings = fields.findings.all
     return schema
@@ -108,8 +114,8 @@ struct SchemaReader {
 
   private mutating func checkHead(_ root: JSON, _ type: String) {
     if !Self.resourceTypes.contains(type) {
-      let found = type.isEmpty ? "a document without a resourceType" : "a resource of type \(type)"
-      fields.note("other-resource", .error, "\(found), not a CapabilityStatement")
+      let found = type.isEmpty ? "the document has no resourceType" : "the document is a resource of type \(type)"
+      fields.note("other-resource", .error, "\(found); it was taken for a CapabilityStatement")
     }
     guard let fhirVersion else {
       if fields.text(root["fhirVersion"], "fhirVersion") == nil,
@@ -122,6 +128,10 @@ struct SchemaReader {
     guard let release = fields.release else {
       fields.note("fhir-version-unknown", .error, "no FHIR release has version \(fhirVersion)")
       return
+    }
+    if fhirVersion.first?.isNumber == false {
+      fields.note(
+        "fhir-version-name", .warning, "fhirVersion is the name of a release, \(release.rawValue), not its number")
     }
     if (type == "Conformance") != (release < .stu3), Self.resourceTypes.contains(type) {
       fields.note(
@@ -166,7 +176,11 @@ struct SchemaReader {
 
   private mutating func readRest(_ value: JSON?, into schema: inout Schema) {
     let all = fields.objects(value, "rest")
-    if all.isEmpty { fields.note("no-rest", .error, "the statement has no rest: nothing is on offer") }
+    if all.isEmpty, schema.offersMessaging || schema.offersDocuments {
+      fields.note("no-rest", .information, "the statement has no rest: messages or documents are all that is on offer")
+    } else if all.isEmpty {
+      fields.note("no-rest", .error, "the statement has no rest: nothing is on offer")
+    }
     var byMode: [Schema.Mode: Schema.Rest] = [:]
     if all.count > FieldReader.fewMax {
       fields.note("too-many-entries", .error, "a list has too many entries; the others were left out", "rest")

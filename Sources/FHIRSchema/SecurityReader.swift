@@ -20,6 +20,10 @@ struct SecurityReader {
       if !security.services.contains(read) { security.services.append(read) }
     }
     for (name, url) in OAuthURIs.declared(in: item).prefix(FieldReader.fewMax) {
+      guard !url.isEmpty else {
+        fields.note("oauth-empty", .warning, "an address among the oauth-uris is empty", Words.clean(name, max: 40))
+        continue
+      }
       let uri = Schema.Security.OAuthURI(
         name: Words.clean(name, max: FieldReader.textMax), url: Words.clean(url, max: FieldReader.uriMax))
       if !security.oauthURIs.contains(uri) { security.oauthURIs.append(uri) }
@@ -43,7 +47,11 @@ struct SecurityReader {
 
   private mutating func readCapabilities(_ value: JSON?) {
     for item in fields.objects(value, "security.extension").prefix(FieldReader.fewMax) {
-      guard let url = item["url"]?.string, url.hasSuffix("/capabilities") else { continue }
+      guard let url = item["url"]?.string else { continue }
+      if url.hasSuffix("oauth-uris"), security.oauthURIs.isEmpty {
+        fields.note("oauth-uris-empty", .warning, "the extension oauth-uris is there and names no endpoint")
+      }
+      guard url.hasSuffix("/capabilities") else { continue }
       guard let code = fields.text(item["valueCode"] ?? item["valueString"], "capabilities") else { continue }
       if !security.capabilities.contains(code) { security.capabilities.append(code) }
     }
@@ -58,6 +66,7 @@ struct SecurityReader {
     let names = Set(security.oauthURIs.map(\.name))
     let saysSMART = security.services.contains { service in
       service.codings.contains { $0.code?.lowercased() == "smart-on-fhir" }
+        || service.text?.lowercased().contains("smart-on-fhir") == true
     }
     if saysSMART, names.isEmpty {
       fields.note(
@@ -66,6 +75,10 @@ struct SecurityReader {
     if !names.isEmpty {
       if !saysSMART {
         fields.note("smart-no-service", .information, "oauth-uris are there, and no service SMART-on-FHIR")
+      }
+      for uri in security.oauthURIs where !uri.url.hasPrefix("https://") {
+        fields.note(
+          "oauth-not-https", .warning, "an address among the oauth-uris is not https", Words.clean(uri.name, max: 40))
       }
       if !names.contains("token") { fields.note("oauth-no-token", .warning, "oauth-uris have no token") }
     }

@@ -39,25 +39,48 @@ package enum BodyKind: Sendable, Hashable {
 package enum Words {
   /// As below. Nearly every text is short and plain ASCII, and stays as it is.
   package static func clean(_ text: String, max: Int) -> String {
-    let span = text.utf8.span
-    guard span.count <= max else { return clean(text[...], max: max) }
-    for i in span.indices where span[i] < 0x20 || span[i] >= 0x7F { return clean(text[...], max: max) }
-    return text
+    guard text.utf8.count <= max else { return clean(text[...], max: max) }
+    // All of it, without an early end: so the processor looks at many bytes at once.
+    let isPlain = text.utf8.withContiguousStorageIfAvailable { bytes in
+      bytes.reduce(0 as UInt8) { odd, byte in odd | (byte &- 0x20 < 0x5F ? 0 : 1) } == 0
+    }
+    return isPlain == true ? text : clean(text[...], max: max)
   }
 
   /// One line: control characters become spaces, the rest is cut at `max` characters.
   package static func clean(_ text: some StringProtocol, max: Int) -> String {
-    var result = ""
+    var result: [UInt8] = []
+    result.reserveCapacity(min(text.utf8.count, 4 * max + 3))
     var count = 0
-    for scalar in text.unicodeScalars {
-      guard count < max else { return result + "…" }
-      // C0, DEL, C1, and the marks that turn the direction of what follows in a terminal or a log.
-      let isHidden =
-        scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value) || (0x202A...0x202E).contains(scalar.value)
-        || (0x2066...0x2069).contains(scalar.value) || scalar.value == 0x2028 || scalar.value == 0x2029
-      result.unicodeScalars.append(isHidden ? " " : scalar)
-      count += 1
+    for byte in text.utf8 {
+      // Every other byte goes on with the character before it.
+      if byte & 0xC0 != 0x80 {
+        guard count < max else { return String(decoding: result, as: UTF8.self) + "…" }
+        count += 1
+      }
+      result.append(byte)
+      let hidden = hiddenBytes(at: result)
+      if hidden > 0 {
+        result.removeLast(hidden)
+        result.append(UInt8(ascii: " "))
+      }
     }
-    return result
+    return String(decoding: result, as: UTF8.self)
+  }
+
+  /// How many bytes at the end are a character that nobody sees: C0, DEL, C1 (U+0080 to U+009F), the separators of lines
+  /// and paragraphs, and the marks that turn the direction of what follows in a terminal or a log (U+202A to U+202E,
+  /// U+2066 to U+2069).
+  private static func hiddenBytes(at bytes: [UInt8]) -> Int {
+    let n = bytes.count
+    let last = bytes[n - 1]
+    switch last {
+    case ..<0x20, 0x7F: return 1
+    case 0x80...0xAE:
+      if n >= 2, bytes[n - 2] == 0xC2, last <= 0x9F { return 2 }
+      guard n >= 3, bytes[n - 3] == 0xE2 else { return 0 }
+      return bytes[n - 2] == 0x80 && last >= 0xA8 || bytes[n - 2] == 0x81 && (0xA6...0xA9).contains(last) ? 3 : 0
+    default: return 0
+    }
   }
 }

@@ -87,6 +87,29 @@ private let whenPresent = ConditionTrait.enabled(if: SharedData.isPresent, Comme
     #expect(open.evidence == [.declaredParameter, .specification])
   }
 
+  @Test func `R9.17 a parameter of the whole system is one of every type`() throws {
+    let schema = try Schema(
+      json: Array(
+        #"{"resourceType":"CapabilityStatement","fhirVersion":"5.0.0","rest":[{"mode":"server","searchParam":[{"name":"_profile","type":"reference"},{"name":"_list","type":"special"}],"resource":[{"type":"Patient"},{"type":"StructureDefinition"}]}]}"#
+          .utf8))
+    let graph = RelationshipGraph(schema)
+    #expect(
+      edge(graph, "Patient", "_profile", "StructureDefinition")?.evidence == [.declaredParameter, .specification])
+    #expect(edge(graph, "StructureDefinition", "_profile", "StructureDefinition")?.isDeclared == true)
+    #expect(
+      SchemaText.resource("Patient", of: schema, graph)?.contains(
+        "\nsearch parameters of every type\n  _profile  reference  → StructureDefinition\n  _list     special\n")
+        == true)
+  }
+
+  @Test func `R9.17 the specification is asked about ends that only includes name`() throws {
+    let graph = try graph(
+      #"{"type":"Patient","searchRevInclude":["Person:patient"]},{"type":"Slot","searchInclude":["Schedule:actor:Device"]}"#
+    )
+    #expect(edge(graph, "Person", "patient", "Patient")?.evidence == [.searchRevInclude, .specification])
+    #expect(edge(graph, "Schedule", "actor", "Device")?.evidence == [.searchInclude, .specification])
+  }
+
   @Test func `R9.17 a type alone as an include holds for what leads there`() throws {
     let graph = try graph(
       #"{"type":"Patient","searchInclude":["Organization"],"searchRevInclude":["Person"]},{"type":"Organization"},{"type":"Person"}"#
@@ -121,7 +144,8 @@ private let whenPresent = ConditionTrait.enabled(if: SharedData.isPresent, Comme
           #expect(named.contains([edge.source, edge.parameter, edge.target]), "\(name) \(edge)")
         }
         if edge.evidence.contains(.declaredParameter) {
-          let parameters = schema.server?.resource(edge.source)?.searchParameters ?? []
+          let parameters =
+            (schema.server?.resource(edge.source)?.searchParameters ?? []) + (schema.server?.searchParameters ?? [])
           #expect(parameters.contains { $0.name == edge.parameter && $0.type == "reference" }, "\(name) \(edge)")
         }
       }

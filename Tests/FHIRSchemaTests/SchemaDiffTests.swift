@@ -54,6 +54,48 @@ import Testing
     #expect(SchemaDiff(from: new, to: new).text == "nothing has changed\n")
   }
 
+  @Test func `where documentation has changed is one line, and no change of what came or went`() throws {
+    func statement(_ patient: String, _ rest: String) throws -> Schema {
+      try schema(
+        #"{"resourceType":"CapabilityStatement","rest":[{"mode":"server","documentation":"\#(rest)","resource":[{"type":"Patient",\#(patient)}]}]}"#
+      )
+    }
+    let old = try statement(
+      #""interaction":[{"code":"read"}],"searchParam":[{"name":"a","documentation":"x"},{"name":"b","documentation":"x"}]"#,
+      "x")
+    let new = try statement(
+      #""documentation":"new","interaction":[{"code":"read","documentation":"new"}],"searchParam":[{"name":"a","documentation":"y"},{"name":"c","documentation":"x"}]"#,
+      "y")
+    let diff = SchemaDiff(from: old, to: new)
+    #expect(
+      diff.text == """
+        - Patient: search parameter b (no type)
+        + Patient: search parameter c (no type)
+        ~ documentation: rest, Patient (3)
+        1 added, 1 removed, 0 changed
+
+        """)
+    #expect(
+      diff.changes.filter { $0.area == .documentation }.map(\.name) == [
+        "rest", "interaction read", "search parameter a", "type",
+      ])
+    #expect(SchemaDiff(from: old, to: old).isEmpty)
+  }
+
+  @Test func `a name that stands several times is compared as a set`() throws {
+    func statement(_ definitions: [String]) throws -> Schema {
+      let operations = definitions.map { #"{"name":"validate","definition":"\#($0)"}"# }
+      return try schema(
+        #"{"resourceType":"CapabilityStatement","rest":[{"mode":"server","operation":[\#(operations.joined(separator: ","))]}]}"#
+      )
+    }
+    #expect(SchemaDiff(from: try statement(["a", "b", "c"]), to: try statement(["c", "b", "a"])).isEmpty)
+    #expect(
+      SchemaDiff(from: try statement(["a", "b"]), to: try statement(["c", "a", "d"])).text
+        == "- operation validate (b)\n+ operation validate (c)\n+ operation validate (d)\n2 added, 1 removed, 0 changed\n"
+    )
+  }
+
   @Test(.enabled(if: SharedData.isPresent, Comment(rawValue: SharedData.absence)))
   func `a real schema differs from every other one and not from itself`() throws {
     let schemas = try SharedData.all("capability").map { try Schema(body: $0.bytes) }

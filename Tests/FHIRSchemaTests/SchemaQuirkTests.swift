@@ -43,7 +43,7 @@ enum Quirks {
   private func rest(_ text: String, version: String = "4.0.1") throws -> Schema {
     try schema(
       #"{"resourceType":"CapabilityStatement","fhirVersion":"\#(version)","status":"active","kind":"instance","#
-        + #""format":["json"],"rest":[\#(text)]}"#)
+        + #""format":["json"],"implementation":{"description":"x"},"rest":[\#(text)]}"#)
   }
 
   @Test func `R9.16 DSTU2: Reference profiles, targets, a boolean for conditionalDelete`() throws {
