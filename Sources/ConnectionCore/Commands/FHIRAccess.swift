@@ -11,6 +11,9 @@ struct FHIRTarget {
   var base: FHIRBaseURL
   var subject: String
   var options: RequestOptions
+  /// Whose turn it takes at the gate, and until when there is anybody to answer.
+  var turn: UInt64
+  var deadline: Instant
 }
 
 /// What came back.
@@ -22,25 +25,32 @@ struct FHIRExchange {
 }
 
 extension Commands {
-  func target(_ reference: String, _ subject: String?, _ method: ControlMethod, _ caller: Caller)
-    throws(ControlError) -> FHIRTarget
-  {
+  func target(_ reference: String, _ subject: String?, _ call: ControlCall) throws(ControlError) -> FHIRTarget {
     let subject = subject ?? ""
-    let found = try directory.find(reference, subject: subject, for: method, caller)
+    let found = try directory.find(reference, subject: subject, for: call.method, call.caller)
     let record = found.connection.record
     guard let base = try? FHIRBaseURL(record.baseURL, allowInsecureLoopback: settings.current.allowInsecureLoopback)
     else { throw ControlError(.validationFailed, "the FHIR base URL \(record.baseURL) may not be used") }
     var options = RequestOptions(release: record.fields.fhirVersion.flatMap { FHIRRelease(version: $0) })
     options.allowedOrigins = record.allowedOrigins
-    return FHIRTarget(id: found.id, connection: record, base: base, subject: subject, options: options)
+    options.namesVersion = record.fields.sendsFHIRVersion ?? false
+    options.searchForm = record.searchForm
+    return FHIRTarget(
+      id: found.id, connection: record, base: base, subject: subject, options: options, turn: call.caller.turn,
+      deadline: call.deadline)
   }
 
   /// - Throws: what the server said, as the protocol's error; or why there is no answer.
   func perform(_ request: FHIRRequest, at target: FHIRTarget) async throws(ControlError) -> FHIRExchange {
     let usesTokens = target.connection.usesTokens
-    var plan = RetryPlan(request.repeatability, hasToken: usesTokens, startedAt: clock.now())
+    let start = clock.now()
+    // Whoever would be waited for beyond the call's end hears at once what the server said.
+    var plan = RetryPlan(
+      request.repeatability, hasToken: usesTokens, limits: .init(total: max(.zero, target.deadline - start)),
+      startedAt: start)
     while true {
-      let (http, generation) = try await prepared(request, target)
+      let (pass, http, generation) = try await admitted(request, target)
+      var pause: Instant.Span?
       var action: RetryPlan.Action
       var outcome: Result<FHIRExchange, ControlError>
       do throws(HTTPFailure) {
@@ -48,6 +58,7 @@ extension Commands {
         let reply = FHIRReply(
           status: raw.status, header: { raw.header($0) }, body: raw.body, to: .init(request),
           now: clock.wall().milliseconds)
+        pause = reply.pause
         action = plan.replied(reply, at: clock.now(), chance: chance())
         let exchange = FHIRExchange(
           reply: reply, body: raw.body, attempts: plan.attempts,
@@ -57,8 +68,9 @@ extension Commands {
         let isTransient = ![.tls, .badRequest, .cancelled, .tooLarge].contains(error.kind)
         action = plan.failed(
           mayHaveBeenSent: error.mayHaveBeenSent, isTransient: isTransient, at: clock.now(), chance: chance())
-        outcome = .failure(ControlError(error, asking: target.base.text))
+        outcome = .failure(Self.error(error, target))
       }
+      await gates.finished(pass, pause: pause)
       if case .refreshToken = action { action = await refreshed(target, since: generation, &plan) }
       switch action {
       case .deliver, .refreshToken: return try outcome.get()
@@ -87,6 +99,26 @@ extension Commands {
   /// A token that ends on the way is no use.
   private static var tokenMinimum: Instant.Span { .seconds(10) }
 
+  /// How long a request may stand at the gate and its token still be taken as fresh: half of `tokenMinimum`.
+  private static var waitUnnoticed: Instant.Span { .seconds(5) }
+
+  /// Through the connection's gate, with a token that is good on the other side.
+  private func admitted(_ request: FHIRRequest, _ target: FHIRTarget) async throws(ControlError) -> (
+    RequestGates.Pass, HTTPRequest, Generation?
+  ) {
+    let (http, generation) = try await prepared(request, target)
+    let pass = try await gates.pass(
+      target.id, from: target.turn, limits: .init(target.connection.fields.requests), deadline: target.deadline)
+    guard pass.waited > Self.waitUnnoticed else { return (pass, http, generation) }
+    do throws(ControlError) {
+      let (http, generation) = try await prepared(request, target)
+      return (pass, http, generation)
+    } catch {
+      await gates.finished(pass)
+      throw error
+    }
+  }
+
   private func prepared(_ request: FHIRRequest, _ target: FHIRTarget) async throws(ControlError) -> (
     HTTPRequest, Generation?
   ) {
@@ -113,6 +145,17 @@ extension Commands {
     return (http, nil)
   }
 
+  private static func error(_ failure: HTTPFailure, _ target: FHIRTarget) -> ControlError {
+    var error = ControlError(failure, asking: target.base.text)
+    switch failure.kind {
+    case .tooLarge: error.data.hint = "ask for less, by _count or _elements, or raise FHIRD_RESPONSE_BYTES_MAX"
+    case .tls: break  // has its own
+    case .resolve, .connect, .reset, .emptyReply, .cancelled, .timeout, .badRequest, .tooManyRedirects, .badReply:
+      error.data.hint = "fhirctl connection test '\(target.connection.name)'"
+    }
+    return error
+  }
+
   private static func error(_ reply: FHIRReply, _ target: FHIRTarget) -> ControlError {
     let name = target.connection.name
     let hint: String
@@ -122,7 +165,8 @@ extension Commands {
     case .rateLimited: hint = "wait, and ask less at a time"
     case .notFound: hint = "does the server have it? fhirctl connection schema '\(name)'"
     case .serverTrouble: hint = "try again later"
-    case .refused, .unusable, .success, .notModified, .accepted: hint = "fhirctl connection schema '\(name)'"
+    case .unusable: hint = "fhirctl connection test '\(name)'"
+    case .refused, .success, .notModified, .accepted: hint = "fhirctl connection schema '\(name)'"
     }
     return ControlError(
       reply.kind.errorCode.flatMap(ErrorCode.init(rawValue:)) ?? .fhirAPIError,
@@ -133,6 +177,14 @@ extension Commands {
 }
 
 extension ConnectionRecord {
+  fileprivate var searchForm: RequestOptions.SearchForm {
+    switch fields.searchMethod.flatMap({ SearchMethod(rawValue: $0) }) {
+    case .auto, nil: .byLength
+    case .get: .get
+    case .post: .post
+    }
+  }
+
   var allowedOrigins: Set<Origin> { Set((fields.allowedOrigins ?? []).compactMap { Origin(of: $0) }) }
 }
 
