@@ -91,6 +91,9 @@ class Exchange:
 
     def read_head(self):
         while b"\r\n\r\n" not in self.rest:
+            if self.rest.startswith(b"\x16"):  # TLS where there is none: others answer so, too
+                self.sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                raise Gone
             if len(self.rest) > HEADER_BYTES_MAX:
                 raise Gone
             self.more()

@@ -31,7 +31,8 @@ extension Commands {
     let record = found.connection.record
     guard let base = try? FHIRBaseURL(record.baseURL, allowInsecureLoopback: settings.current.allowInsecureLoopback)
     else { throw ControlError(.validationFailed, "the FHIR base URL \(record.baseURL) may not be used") }
-    var options = RequestOptions(release: record.fields.fhirVersion.flatMap { FHIRRelease(version: $0) })
+    var options = RequestOptions(
+      release: record.fields.fhirVersion.flatMap { FHIRRelease(rawValue: $0) ?? FHIRRelease(version: $0) })
     options.allowedOrigins = record.allowedOrigins
     options.namesVersion = record.fields.sendsFHIRVersion ?? false
     options.searchForm = record.searchForm
