@@ -115,7 +115,7 @@ struct FHIRErrorTests {
   ]
 
   @Test(.timeLimit(.minutes(5)))
-  func `every row of the table holds`() async throws {
+  func `R7.09 R9.10 R9.12 R9.15 every row of the table holds`() async throws {
     let table = try Self.table()
     #expect(Set(Self.plays.map(\.row) + Self.ofTheGate) == Set(table.keys))
     try await onStage { options in

@@ -46,7 +46,9 @@ struct QuirkTests {
   }
 
   @Test(arguments: RecordedQuirk.all)
-  func `a recorded quirk is understood`(quirk: RecordedQuirk) async throws {
+  func `R1.04 R7.09 R9.02 R9.03 R9.05 R9.06 R9.07 R9.10 R9.11 R9.14 R9.19 a recorded quirk is understood`(
+    quirk: RecordedQuirk
+  ) async throws {
     try await onStage { stage in
       let elsewhere = quirk.namesElsewhere ? try await ScriptedServer.start() : nil
       defer { elsewhere?.stop() }
