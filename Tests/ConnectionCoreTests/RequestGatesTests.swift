@@ -61,7 +61,7 @@ private final class HandClock: ConnectionCore.Clock {
 private struct Place {
   let clock = HandClock()
   let gates: RequestGates
-  let id = ConnectionID(high: 1, low: 2)
+  let id = RequestGates.Place(ConnectionID(high: 1, low: 2), "https://fhir.example.org/r4")
 
   init() { gates = RequestGates(clock: clock) }
 
@@ -109,7 +109,7 @@ private struct Place {
     let one = RequestFields(concurrency: 1)
     let first = try await place.pass(one)
     let waiting = Task { try await place.pass(one) }
-    try await place.settled { await place.gates.waitingCount(of: place.id) == 1 }
+    try await place.settled { await place.gates.waitingCount(at: place.id) == 1 }
     place.clock.advance(.seconds(7))
     await place.gates.finished(first)
     let second = try await waiting.value
@@ -123,7 +123,7 @@ private struct Place {
     let one = RequestFields(concurrency: 1)
     let first = try await place.pass(one)
     let waiting = Task { try await place.pass(one) }
-    try await place.settled { await place.gates.waitingCount(of: place.id) == 1 }
+    try await place.settled { await place.gates.waitingCount(at: place.id) == 1 }
     waiting.cancel()
     await #expect(throws: ControlError.self) { try await waiting.value }
     let early = Task {
@@ -131,7 +131,7 @@ private struct Place {
       return try await place.pass(one)
     }
     await #expect(throws: ControlError.self) { try await early.value }
-    #expect(await place.gates.waitingCount(of: place.id) == 0)
+    #expect(await place.gates.waitingCount(at: place.id) == 0)
     await place.gates.finished(first)
     #expect(await place.gates.count == 0)
   }
@@ -142,7 +142,7 @@ private struct Place {
     await place.gates.finished(try await place.pass(slow))
     #expect(await place.gates.count == 1)
     let waiting = Task { try await place.pass(slow) }
-    try await place.settled { await place.gates.waitingCount(of: place.id) == 1 && place.clock.sleepers > 0 }
+    try await place.settled { await place.gates.waitingCount(at: place.id) == 1 && place.clock.sleepers > 0 }
     place.clock.advance(.milliseconds(500))
     let second = try await waiting.value
     #expect(second.waited == .milliseconds(500))
@@ -169,7 +169,7 @@ private struct Place {
     let first = try await place.pass(one)
     let hasty = Task { try await place.pass(one, from: 1, within: 5) }
     let patient = Task { try await place.pass(one, from: 2, within: 60) }
-    try await place.settled { await place.gates.waitingCount(of: place.id) == 2 }
+    try await place.settled { await place.gates.waitingCount(at: place.id) == 2 }
     await place.gates.finished(first, pause: .seconds(30))
     await #expect(throws: ControlError.self) { try await hasty.value }
     try await place.settled { place.clock.sleepers == 1 }
@@ -185,7 +185,7 @@ private struct Place {
     let one = RequestFields(concurrency: 1)
     let first = try await place.pass(one)
     let waiting = (0..<RequestGates.waitingMax).map { _ in Task { try await place.pass(one) } }
-    try await place.settled { await place.gates.waitingCount(of: place.id) == RequestGates.waitingMax }
+    try await place.settled { await place.gates.waitingCount(at: place.id) == RequestGates.waitingMax }
     let refused = Task { () -> ControlError? in
       do {
         _ = try await place.pass(one)
@@ -195,7 +195,7 @@ private struct Place {
     let error = try #require(await refused.value)
     #expect(error.data.code == .overloaded && error.data.retryAfterSeconds == 1)
     for task in waiting { task.cancel() }
-    try await place.settled { await place.gates.waitingCount(of: place.id) == 0 }
+    try await place.settled { await place.gates.waitingCount(at: place.id) == 0 }
     await place.gates.finished(first)
     #expect(await place.gates.count == 0)
   }

@@ -90,11 +90,14 @@ extension Commands {
     -> RetryPlan.Action
   {
     let key = ledger.grantKey(target.id, subject: target.subject)
-    let isReplaced = (try? ledger.grant(key))??.generation != generation
+    func isReplaced() -> Bool { (try? ledger.grant(key))??.generation != generation }
     do throws(ControlError) {
-      try await engine.obtainToken(key, minimum: Self.tokenMinimum, forced: !isReplaced)
-      return plan.tokenRefreshed(at: clock.now())
-    } catch { return plan.refreshFailed() }
+      try await engine.obtainToken(key, minimum: Self.tokenMinimum, forced: !isReplaced())
+    } catch {
+      // Somebody else's refresh may have ended between the look and the question: then this one came too early.
+      guard isReplaced() else { return plan.refreshFailed() }
+    }
+    return plan.tokenRefreshed(at: clock.now())
   }
 
   /// A token that ends on the way is no use.
@@ -109,7 +112,8 @@ extension Commands {
   ) {
     let (http, generation) = try await prepared(request, target)
     let pass = try await gates.pass(
-      target.id, from: target.turn, limits: .init(target.connection.fields.requests), deadline: target.deadline)
+      .init(target.id, target.base.text), from: target.turn, limits: .init(target.connection.fields.requests),
+      deadline: target.deadline)
     guard pass.waited > Self.waitUnnoticed else { return (pass, http, generation) }
     do throws(ControlError) {
       let (http, generation) = try await prepared(request, target)

@@ -13,9 +13,19 @@ package actor RequestGates {
   /// What a caller who found the queue full is told to wait, in seconds.
   private static let overloadedSeconds: Double = 1
 
+  /// Whose gate. A connection that moves to another server leaves the old one's pause behind.
+  package struct Place: Sendable, Hashable {
+    package let connection: ConnectionID
+    package let baseURL: String
+    package init(_ connection: ConnectionID, _ baseURL: String) {
+      self.connection = connection
+      self.baseURL = baseURL
+    }
+  }
+
   /// A request that was let through; `finished` gives its place back.
   package struct Pass: Sendable {
-    fileprivate let id: ConnectionID
+    fileprivate let place: Place
     fileprivate let ticket: UInt64
     /// How long it stood in the queue.
     package let waited: Instant.Span
@@ -56,7 +66,7 @@ package actor RequestGates {
   }
 
   private let clock: any Clock
-  private var entrances: [ConnectionID: Entrance] = [:]
+  private var entrances: [Place: Entrance] = [:]
   private var lastTicket: UInt64 = 0
 
   package init(clock: any Clock) { self.clock = clock }
@@ -64,17 +74,17 @@ package actor RequestGates {
   /// Gates that are kept: connections with requests under way or waiting, and those that must remember a pause or a rate.
   package var count: Int { entrances.count }
 
-  package func waitingCount(of id: ConnectionID) -> Int { entrances[id]?.gate.waitingCount ?? 0 }
+  package func waitingCount(at place: Place) -> Int { entrances[place]?.gate.waitingCount ?? 0 }
 
   /// Returns when the request may go. Cancelling the task takes it out of the queue.
   /// - Parameters:
   ///   - caller: whose turn it takes.
   ///   - deadline: a pause of the server's that ends later is an error at once. The control server cancels at it.
   package func pass(
-    _ id: ConnectionID, from caller: UInt64, limits: Limits, deadline: Instant
+    _ place: Place, from caller: UInt64, limits: Limits, deadline: Instant
   ) async throws(ControlError) -> Pass {
     let start = clock.now()
-    var entrance = entrances[id] ?? Entrance(gate: RequestGate(limits.gate, at: start), limits: limits.gate)
+    var entrance = entrances[place] ?? Entrance(gate: RequestGate(limits.gate, at: start), limits: limits.gate)
     if entrance.limits != limits.gate {
       entrance.limits = limits.gate
       entrance.gate.changed(to: limits.gate, at: start)
@@ -90,20 +100,26 @@ package actor RequestGates {
     let outcome = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         entrance.waiters[ticket] = Waiter(caller: caller, deadline: deadline, continuation: continuation)
-        entrances[id] = entrance
-        step(id)
+        entrances[place] = entrance
+        step(place)
       }
     } onCancel: {
-      Task { await self.left(id, ticket) }
+      Task { await self.left(place, ticket) }
     }
     try outcome.get()
-    return Pass(id: id, ticket: ticket, waited: clock.now() - start)
+    let pass = Pass(place: place, ticket: ticket, waited: clock.now() - start)
+    // Let through in the moment in which its caller left.
+    guard !Task.isCancelled else {
+      finished(pass)
+      throw Self.ended
+    }
+    return pass
   }
 
   /// The request is over, however it ended: its answer is whole, or there is none.
   /// - Parameter pause: what the server asked for with it; it holds for every request of the connection.
   package func finished(_ pass: Pass, pause: Instant.Span? = nil) {
-    guard var entrance = entrances[pass.id] else { return }
+    guard var entrance = entrances[pass.place] else { return }
     entrance.gate.finished(pass.ticket)
     if let pause {
       let now = clock.now()
@@ -115,21 +131,21 @@ package actor RequestGates {
         waiter.continuation.resume(returning: .failure(Self.paused(until, now)))
       }
     }
-    entrances[pass.id] = entrance
-    step(pass.id)
+    entrances[pass.place] = entrance
+    step(pass.place)
   }
 
-  private func left(_ id: ConnectionID, _ ticket: UInt64) {
+  private func left(_ place: Place, _ ticket: UInt64) {
     // Let through or refused meanwhile: who asked for it gives the place back.
-    guard let waiter = entrances[id]?.waiters.removeValue(forKey: ticket) else { return }
-    entrances[id]?.gate.left(ticket, from: waiter.caller)
+    guard let waiter = entrances[place]?.waiters.removeValue(forKey: ticket) else { return }
+    entrances[place]?.gate.left(ticket, from: waiter.caller)
     waiter.continuation.resume(returning: .failure(Self.ended))
-    step(id)
+    step(place)
   }
 
   /// Lets through who may go, and sets the alarm for who comes next.
-  private func step(_ id: ConnectionID) {
-    guard var entrance = entrances[id] else { return }
+  private func step(_ place: Place) {
+    guard var entrance = entrances[place] else { return }
     let now = clock.now()
     let (go, next) = entrance.gate.due(at: now)
     for ticket in go { entrance.waiters.removeValue(forKey: ticket)?.continuation.resume(returning: .success(())) }
@@ -137,7 +153,7 @@ package actor RequestGates {
     if let rested, rested <= now {
       // A new one would do the same.
       entrance.alarm?.task.cancel()
-      entrances[id] = nil
+      entrances[place] = nil
       return
     }
     let at = next ?? rested
@@ -149,17 +165,17 @@ package actor RequestGates {
           at: at,
           task: Task { [clock] in
             await clock.pause(sleep)
-            if !Task.isCancelled { self.rang(id, at) }
+            if !Task.isCancelled { self.rang(place, at) }
           })
       }
     }
-    entrances[id] = entrance
+    entrances[place] = entrance
   }
 
-  private func rang(_ id: ConnectionID, _ at: Instant) {
-    guard entrances[id]?.alarm?.at == at else { return }  // one that was replaced in its last moment
-    entrances[id]?.alarm = nil
-    step(id)
+  private func rang(_ place: Place, _ at: Instant) {
+    guard entrances[place]?.alarm?.at == at else { return }  // one that was replaced in its last moment
+    entrances[place]?.alarm = nil
+    step(place)
   }
 
   private static func paused(_ until: Instant, _ now: Instant) -> ControlError {
