@@ -48,14 +48,19 @@ public struct ConnectionFields: ControlParameters, Hashable {
   public var allowedOrigins: [String]?
   public var refresh: RefreshFields?
   public var health: HealthFields?
+  public var requests: RequestFields?
+  /// `auto`: by GET, and by POST where the URL would be too long (the default); `get`; `post`: values never stand in URLs.
+  public var searchMethod: String?
   public var fhirVersion: String?
+  /// Names the FHIR version in the media type (`; fhirVersion=4.0`), for servers with several at one base URL.
+  public var sendsFHIRVersion: Bool?
   public var labels: [String: String]?
   public var additionalNotes: String?
 
   public init() {}
 
   enum CodingKeys: String, ListedCodingKey {
-    case issuer, scope, aud, proxy, refresh, health, labels
+    case issuer, scope, aud, proxy, refresh, health, requests, labels
     case connectionName = "connection_name"
     case fhirBaseURL = "fhir_base_url"
     case authMethod = "auth_method"
@@ -79,7 +84,9 @@ public struct ConnectionFields: ControlParameters, Hashable {
     case caFile = "ca_file"
     case clientCertificateFile = "client_certificate_file"
     case allowedOrigins = "allowed_origins"
+    case searchMethod = "search_method"
     case fhirVersion = "fhir_version"
+    case sendsFHIRVersion = "sends_fhir_version"
     case additionalNotes = "additional_notes"
   }
   public static let parameterNames = CodingKeys.names
@@ -132,6 +139,26 @@ public struct HealthFields: Codable, Sendable, Hashable {
   enum CodingKeys: String, ListedCodingKey {
     case enabled
     case intervalSeconds = "interval_seconds"
+  }
+  public static let names = CodingKeys.names
+}
+
+/// `requests`: how much of the server a connection's FHIR requests may take.
+public struct RequestFields: Codable, Sendable, Hashable {
+  /// 0.01 to 10000; absent: as many as come.
+  public var perSecond: Double?
+  /// That may go at once after a quiet time, 1 to 10000; absent: as many as go in a second.
+  public var burst: Int?
+  /// Under way at once, 1 to 256; absent: 8.
+  public var concurrency: Int?
+  public init(perSecond: Double? = nil, burst: Int? = nil, concurrency: Int? = nil) {
+    self.perSecond = perSecond
+    self.burst = burst
+    self.concurrency = concurrency
+  }
+  enum CodingKeys: String, ListedCodingKey {
+    case burst, concurrency
+    case perSecond = "per_second"
   }
   public static let names = CodingKeys.names
 }

@@ -10,9 +10,11 @@ public struct FHIRReadParameters: ControlParameters {
   public var version: String?
   /// `etag` of an earlier answer: an unchanged resource comes back as `not_modified`, without its bytes.
   public var ifNoneMatch: String?
+  /// `last_modified` of an earlier answer; the same.
+  public var ifModifiedSince: String?
   public init(
     connection: String, subject: String? = nil, resourceType: String, id: String, version: String? = nil,
-    ifNoneMatch: String? = nil
+    ifNoneMatch: String? = nil, ifModifiedSince: String? = nil
   ) {
     self.connection = connection
     self.subject = subject
@@ -20,11 +22,13 @@ public struct FHIRReadParameters: ControlParameters {
     self.id = id
     self.version = version
     self.ifNoneMatch = ifNoneMatch
+    self.ifModifiedSince = ifModifiedSince
   }
   enum CodingKeys: String, ListedCodingKey {
     case connection, subject, id, version
     case resourceType = "resource_type"
     case ifNoneMatch = "if_none_match"
+    case ifModifiedSince = "if_modified_since"
   }
   public static let parameterNames = CodingKeys.names
 }

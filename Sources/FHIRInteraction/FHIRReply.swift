@@ -60,6 +60,12 @@ package struct FHIRReply: Sendable, Hashable {
   package var contentLocation: ResourceLocation?
   package var findings: [Finding] = []
 
+  /// What the server asked for because of too many requests or its own trouble; an answer that says when to look again
+  /// for something else asks for no pause.
+  package var pause: Instant.Span? {
+    kind == .rateLimited || kind == .serverTrouble ? retryAfter : nil
+  }
+
   package var isSuccess: Bool { kind.errorCode == nil }
 
   /// One refresh may help: 401, and the challenge blames the token or says nothing. Source: R7.09.

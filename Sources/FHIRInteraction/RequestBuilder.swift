@@ -192,14 +192,23 @@ private struct Draft {
       path = try PathParts.raw(text)
     }
     let address = (absolute ?? path).prefix { $0 != "?" }
+    // With criteria it could hit something else the second time.
+    let hasCriteria = address.count < (absolute ?? path).count
     switch method {
     case .get, .head: repeatability = .safe
     case .post: repeatability = address.hasSuffix("/_search") || address == "_search" ? .safe : .never
-    // With criteria it could hit something else the second time.
-    case .delete: repeatability = address.count < (absolute ?? path).count ? .never : .idempotent
-    case .put: repeatability = options.ifMatch == nil ? .never : .idempotent
+    case .delete: repeatability = hasCriteria ? .never : .idempotent
+    case .put: repeatability = namesOneVersion && !hasCriteria ? .idempotent : .never
     case .patch: repeatability = .never
     }
+  }
+
+  /// `If-Match` with a tag: the second one is refused. `*` matches what the first one made.
+  private var namesOneVersion: Bool {
+    options.ifMatch != nil
+      || options.headers.contains {
+        $0.name.lowercased() == "if-match" && EntityTag($0.value).map { $0.opaque != "*" } == true
+      }
   }
 
   /// An absolute URL: below the base, or on an origin that the operator allowed.

@@ -71,6 +71,18 @@ package struct RequestGate: Sendable {
   /// The server asked for a pause: it holds for everybody. A shorter one does not end a longer one.
   package mutating func paused(until: Instant) { pausedUntil = max(until, pausedUntil ?? until) }
 
+  /// Until when nobody goes because the server asked for it; nil: it did not.
+  package func pause(at now: Instant) -> Instant? { pausedUntil.flatMap { $0 > now ? $0 : nil } }
+
+  /// When it does the same as a new one: no pause holds, and all of the burst is there. nil: somebody runs or waits.
+  package func rested(at now: Instant) -> Instant? {
+    guard running.isEmpty, waitingCount == 0 else { return nil }
+    let quiet = max(now, pausedUntil ?? now)
+    guard let rate = limits.perSecond else { return quiet }
+    let missing = max(0, Double(limits.burst) - tokens)
+    return max(quiet, filledAt + .milliseconds(Int64((missing / rate * 1000).rounded(.up))))
+  }
+
   /// New limits; what runs goes on.
   package mutating func changed(to limits: Limits, at now: Instant) {
     fill(at: now)

@@ -65,7 +65,9 @@ struct ApplyDocument {
       secretFile = path.hasPrefix("/") || folder.isEmpty ? path : "\(folder)/\(path)"
     }
     try refuseUnknown(members.keys, allowed: ConnectionFields.parameterNames, at: place)
-    for (member, names) in [("refresh", RefreshFields.names), ("health", HealthFields.names)] {
+    for (member, names) in [
+      ("refresh", RefreshFields.names), ("health", HealthFields.names), ("requests", RequestFields.names),
+    ] {
       if case .object(let inner)? = members[member] {
         try refuseUnknown(inner.keys, allowed: names, at: "\(place).\(member)")
       }

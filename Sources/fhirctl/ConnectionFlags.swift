@@ -181,8 +181,32 @@ struct ConnectionFlags: ParsableArguments {
   @Flag(inversion: .prefixedNo, help: "Whether the server is probed at all.")
   var health: Bool?
 
+  @Option(help: ArgumentHelp("The most FHIR requests a second to this server, as 10 or 0.5.", valueName: "number"))
+  var requestsPerSecond: Double?
+
+  @Option(
+    help: ArgumentHelp(
+      "With a rate: requests that may go at once after a quiet time; else as many as go in a second.",
+      valueName: "number"))
+  var requestsBurst: Int?
+
+  @Option(help: ArgumentHelp("The most FHIR requests under way at once; 8 unless given.", valueName: "number"))
+  var requestsConcurrency: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "auto (searches by GET, by POST where the URL would be too long), get, or post (values never stand in URLs).",
+      valueName: "method"),
+    completion: .list(["auto", "get", "post"]))
+  var searchMethod: String?
+
   @Option(help: ArgumentHelp("The FHIR version, where the server does not say.", valueName: "version"))
   var fhirVersion: String?
+
+  @Flag(
+    name: .customLong("sends-fhir-version"), inversion: .prefixedNo,
+    help: "Whether the version is named in the media type, for servers with several at one base URL.")
+  var sendsFHIRVersion: Bool?
 
   @Option(
     name: [.customLong("label"), .customLong("labels")], parsing: .unconditionalSingleValue,
@@ -232,7 +256,12 @@ extension ConnectionFlags {
     if health != nil || healthIntervalSeconds != nil {
       fields.health = HealthFields(enabled: health, intervalSeconds: healthIntervalSeconds)
     }
+    let requests = RequestFields(
+      perSecond: requestsPerSecond, burst: requestsBurst, concurrency: requestsConcurrency)
+    if requests != RequestFields() { fields.requests = requests }
+    fields.searchMethod = searchMethod
     fields.fhirVersion = fhirVersion
+    fields.sendsFHIRVersion = sendsFHIRVersion
     fields.labels = try Self.dictionary(labels.map { ($0.key, $0.value) }, "--label")
     fields.additionalNotes = additionalNotes
     return fields

@@ -23,11 +23,21 @@ struct FHIRRead: ParsableCommand {
         fhirctl fhir read epic Patient/123
         fhirctl fhir read epic Patient/123/_history/2
         fhirctl fhir read epic Observation/7 --subject patient-7 | jq .valueQuantity
+        fhirctl fhir read epic Patient/123 --if-none-match 'W/"2"'
       """)
 
   @OptionGroup var grant: GrantOptions
   @Argument(help: "Type/id, or Type/id/_history/version.")
   var reference: String
+  @Option(
+    help: ArgumentHelp(
+      "Only if the resource is not of this version any more: its ETag, on most servers W/\"versionId\".",
+      valueName: "tag"))
+  var ifNoneMatch: String?
+  @Option(
+    help: ArgumentHelp(
+      "Only if it has changed since, as in 'Sat, 24 Oct 2026 08:00:00 GMT'.", valueName: "date"))
+  var ifModifiedSince: String?
   @OptionGroup var globals: GlobalOptions
 
   func run() throws {
@@ -38,8 +48,10 @@ struct FHIRRead: ParsableCommand {
     let answer = try globals.client.read(
       FHIRReadParameters(
         connection: grant.name, subject: grant.subject, resourceType: parts[0], id: parts[1],
-        version: parts.count == 4 ? parts[3] : nil), timeoutSeconds: globals.timeout)
+        version: parts.count == 4 ? parts[3] : nil, ifNoneMatch: ifNoneMatch, ifModifiedSince: ifModifiedSince),
+      timeoutSeconds: globals.timeout)
     answer.show(findings: true)
+    if answer.facts.notModified == true { Console.complain("fhirctl: \(reference) has not changed\n") }
   }
 }
 

@@ -97,6 +97,21 @@ private func gate(_ limits: RequestGate.Limits) -> RequestGate { RequestGate(lim
     #expect(gate.due(at: at(2000)).go.count <= 1)
   }
 
+  @Test func `a gate that has rested does the same as a new one`() {
+    var gate = gate(.init(perSecond: 2, burst: 4, inFlight: 4))
+    #expect(gate.rested(at: at(0)) == at(0))
+    for ticket in 1...4 { _ = gate.arrived(UInt64(ticket), from: 1) }
+    #expect(gate.rested(at: at(0)) == nil)
+    #expect(gate.due(at: at(0)).go.count == 4)
+    for ticket in 1...3 { gate.finished(UInt64(ticket)) }
+    #expect(gate.rested(at: at(100)) == nil)
+    gate.finished(4)
+    #expect(gate.rested(at: at(100)) == at(2000))
+    gate.paused(until: at(9000))
+    #expect(gate.rested(at: at(100)) == at(9000) && gate.pause(at: at(8999)) == at(9000))
+    #expect(gate.pause(at: at(9000)) == nil)
+  }
+
   @Test func `nobody is lost or let through twice, whatever happens`() {
     var mutator = Mutator(seed: 5)
     for _ in 0..<200 {

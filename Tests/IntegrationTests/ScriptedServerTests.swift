@@ -76,5 +76,5 @@ struct ScriptedServerTests {
 }
 
 extension String {
-  fileprivate var leftPadded: String { utf8.count < 2 ? "0" + self : self }
+  var leftPadded: String { utf8.count < 2 ? "0" + self : self }
 }

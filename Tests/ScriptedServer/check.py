@@ -2,6 +2,7 @@
 """Drives everything the scripted server does for logins, over HTTP.   check.py      ends with "N passed, 0 failed" """
 import base64
 import concurrent.futures
+import gzip
 import hashlib
 import http.client
 import json
@@ -576,6 +577,22 @@ def a_key_set_with_short_coordinates_or_private_parts_does_not_serve(s: Server) 
     s.set(assertion_jwks={"keys": [{**key, "d": "AAAA"}]})
     s.refused(asserted(s, KEYS.signed(s)), "invalid_client", 401)
     assert s.stats()["assertion_problems"][-1].startswith("the key set has a private key")
+
+
+@test
+def header_lines_go_out_as_they_stand_and_bodies_compressed_where_the_rule_says_so(s: Server) -> None:
+    s.rule(path="/fhir/x", times=1, status=200, body="", content_type="", raw_headers=["Nncoection: close", "E-Tag: 1"])
+    status, headers, body = s.send(s.port, "GET", "/fhir/x")
+    assert (status, headers["Nncoection"], headers["E-Tag"], headers["Content-Type"], body) == (
+        200, "close", "1", None, "")
+    s.rule(path="/fhir/x", gzip=True, stream_bytes=1 << 20, content_type="text/plain")
+    connection = http.client.HTTPConnection("127.0.0.1", s.port, timeout=SECONDS)
+    connection.request("GET", "/fhir/x")
+    reply = connection.getresponse()
+    packed = reply.read()
+    connection.close()
+    assert reply.headers["Content-Encoding"] == "gzip" and len(packed) < 10_000
+    assert gzip.decompress(packed) == b" " * (1 << 20)
 
 
 def main() -> None:

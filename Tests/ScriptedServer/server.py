@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """A scriptable OAuth 2 and FHIR server for tests: it delays, drops, throttles, lies, and counts what it saw.
 
-    server.py [--port N] [--control-port N]      0 (the default): any free port
+    server.py [--port N] [--control-port N] [--certificate FILE --key FILE]      0 (the default): any free port
+
+With a certificate, PEM, it speaks TLS on its port; control stays plain.
 
 Prints one line, {"port": …, "control_port": …}, then serves on 127.0.0.1 until its standard input closes, so that it
 never outlives the test that started it. Python's standard library only (and the openssl command, for client
@@ -20,6 +22,7 @@ Control, JSON over HTTP on the control port:
     POST /_control/decide {"user_code": …, "decision": "approved" or an error of RFC 8628}
 A rule's members: path (glob), method, client_id, times; then what happens: delay (seconds), hold (a name, until
 released), drop (before_reading, after_reading, reset, half_body), hang, status, headers, body or json, content_type,
+raw_headers (lines, sent as they stand), gzip (the body goes out compressed),
 stream_bytes (a body of that many bytes, with or without stream_chunked), header_bytes, trickle_seconds (one byte each),
 bundle ({entries, entry_bytes, next, first}: a page of that many Basic resources of that size, ids from first on),
 close, token or settings (settings for this answer: expires_in of any JSON type, token_type, scope, extra,
@@ -30,8 +33,10 @@ HTML with 200, {"body": "{\\"access", "content_type": "application/json"} is JSO
 the true answer, after it was carried out; beside a body or json it is half of that, and nothing was carried out.
 """
 import base64
+import gzip
 import json
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -49,6 +54,8 @@ REASONS = {200: "OK", 201: "Created", 204: "No Content", 302: "Found", 304: "Not
            429: "Too Many Requests", 500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable"}
 
 WORLD = World()
+TLS = None          # the context, when there is a certificate
+SCHEME = "http"
 
 
 class Gone(Exception):
@@ -66,6 +73,8 @@ class Exchange:
         try:
             self.sock.settimeout(IDLE_SECONDS_MAX)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if TLS and not self.control:
+                self.sock = TLS.wrap_socket(self.sock, server_side=True)
             while self.one():
                 pass
         except (Gone, OSError, ValueError):
@@ -83,6 +92,9 @@ class Exchange:
 
     def read_head(self):
         while b"\r\n\r\n" not in self.rest:
+            if self.rest.startswith(b"\x16"):  # TLS where there is none: others answer so, too
+                self.sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                raise Gone
             if len(self.rest) > HEADER_BYTES_MAX:
                 raise Gone
             self.more()
@@ -146,6 +158,7 @@ class Exchange:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             raise Gone
         extra = dict(rule.get("headers", {}))
+        raw = rule.get("raw_headers", [])
         if "header_bytes" in rule:
             extra["X-Filler"] = "x" * rule["header_bytes"]
         scripted = {"status", "body", "json", "stream_bytes", "bundle"} & set(rule)
@@ -159,10 +172,13 @@ class Exchange:
             kind = rule.get("content_type", "application/json" if {"json", "bundle"} & set(rule) else "text/html")
         else:
             extra = {**more, **extra}
+        if rule.get("gzip"):
+            content = gzip.compress(content or b" " * rule["stream_bytes"])
+            extra["Content-Encoding"] = "gzip"
         entry["status"] = status
         if rule.get("lose_reply"):
             raise Gone
-        if "stream_bytes" in rule:
+        if "stream_bytes" in rule and not rule.get("gzip"):
             self.stream(status, extra, kind, rule["stream_bytes"], rule.get("stream_chunked", False))
         elif drop == "half_body":
             self.send(method, status, extra, content, kind, upto=max(1, len(content) // 2))
@@ -170,24 +186,24 @@ class Exchange:
         elif "trickle_seconds" in rule:
             self.trickle(status, extra, content, kind, rule["trickle_seconds"])
         else:
-            self.send(method, status, extra, content, kind)
+            self.send(method, status, extra, content, kind, raw=raw)
         WORLD.end(entry, status, "answered")
         if rule.get("close"):
             return False
         return headers.get("connection", "").lower() != "close"
 
-    def head(self, status: int, headers: dict, length, kind: str) -> bytes:
+    def head(self, status: int, headers: dict, length, kind: str, raw=()) -> bytes:
         lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'Scripted')}"]
         if kind and "Content-Type" not in headers:
             lines.append(f"Content-Type: {kind}")
         lines.append("Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}")
-        lines += [f"{name}: {value}" for name, value in headers.items()]
+        lines += [f"{name}: {value}" for name, value in headers.items()] + list(raw)
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
-    def send(self, method: str, status: int, headers: dict, content: bytes, kind: str, upto=None) -> None:
+    def send(self, method: str, status: int, headers: dict, content: bytes, kind: str, upto=None, raw=()) -> None:
         if status in (204, 304):
             content = b""
-        head = self.head(status, headers, len(content), kind)
+        head = self.head(status, headers, len(content), kind, raw)
         self.sock.sendall(head + (b"" if method == "HEAD" else content[:upto]))
 
     def stream(self, status: int, headers: dict, kind: str, total: int, chunked: bool) -> None:
@@ -233,7 +249,7 @@ def client_of(headers: dict, form: dict) -> str:
 
 def served(entry: dict, method: str, url, headers: dict, form: dict, text: str, overrides: dict):
     """What a well-behaved server answers: (status, body, content type, headers)."""
-    base = "http://" + headers.get("host", "127.0.0.1")
+    base = f"{SCHEME}://" + headers.get("host", "127.0.0.1")
     path, discovery = url.path, WORLD.settings["discovery"]
     if path.endswith("/authorize"):
         return authorized(entry, method, url, base, url.query if method == "GET" else text, overrides)
@@ -408,13 +424,17 @@ def accept_loop(s: socket.socket, is_control: bool) -> None:
 
 
 def main(argv: list) -> None:
-    ports = {"--port": 0, "--control-port": 0}
+    global TLS, SCHEME
+    given = {"--port": "0", "--control-port": "0", "--certificate": "", "--key": ""}
     for name, value in zip(argv[::2], argv[1::2]):
-        if name not in ports:
+        if name not in given:
             raise SystemExit(__doc__)
-        ports[name] = int(value)
+        given[name] = value
+    if given["--certificate"]:
+        TLS, SCHEME = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "https"
+        TLS.load_cert_chain(given["--certificate"], given["--key"])
     threading.stack_size(256 * 1024)
-    serving, controlling = listen(ports["--port"]), listen(ports["--control-port"])
+    serving, controlling = listen(int(given["--port"])), listen(int(given["--control-port"]))
     for s, is_control in ((serving, False), (controlling, True)):
         threading.Thread(target=accept_loop, args=(s, is_control), daemon=True).start()
     print(json.dumps({"port": serving.getsockname()[1], "control_port": controlling.getsockname()[1]}), flush=True)

@@ -51,7 +51,7 @@ class World(Grants):
         Those with `times` go first, the oldest of them first; then the newest standing one."""
         known = {"path", "method", "client_id", "times", "delay", "hold", "drop", "hang", "status", "headers", "body",
                  "json", "content_type", "stream_bytes", "stream_chunked", "header_bytes", "token", "close",
-                 "trickle_seconds", "note", "settings", "lose_reply", "carry_out", "bundle"}
+                 "trickle_seconds", "note", "raw_headers", "gzip", "settings", "lose_reply", "carry_out", "bundle"}
         unknown = set(rule) - known
         if unknown:
             raise ValueError(f"unknown members: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")

@@ -3,15 +3,21 @@ import FoundationEssentials
 
 package final class ScriptedServer: Sendable {
   package let port: Int
+  private let isSecure: Bool
   private let controlPort: UInt16
   private let directory: String
   private let process: ChildProcess
 
-  package static func start() async throws -> ScriptedServer {
+  /// - Parameters:
+  ///   - certificate: PEM; with it the server speaks TLS.
+  ///   - key: its key.
+  package static func start(certificate: String? = nil, key: String? = nil) async throws -> ScriptedServer {
     guard let python = TestMachine.python3 else { throw IntegrationFailure("no python3 on this machine") }
     let directory = try TestMachine.makeDirectory()
     let process = try ChildProcess(
-      python, ["-B", TestMachine.sourceRoot + "/Tests/ScriptedServer/server.py"],
+      python,
+      ["-B", TestMachine.sourceRoot + "/Tests/ScriptedServer/server.py"]
+        + (certificate.map { ["--certificate", $0, "--key", key ?? $0] } ?? []),
       environment: TestMachine.plainEnvironment, outputPath: directory + "/out", errorPath: directory + "/err",
       input: nil)
     let ports = try await eventually("the scripted server's ports") {
@@ -19,12 +25,14 @@ package final class ScriptedServer: Sendable {
       return process.output.hasSuffix("\n") ? try WireJSON(parsing: process.output) : nil
     }
     return ScriptedServer(
-      port: ports["port"].int ?? 0, controlPort: UInt16(ports["control_port"].int ?? 0), directory: directory,
+      port: ports["port"].int ?? 0, isSecure: certificate != nil, controlPort: UInt16(ports["control_port"].int ?? 0),
+      directory: directory,
       process: process)
   }
 
-  private init(port: Int, controlPort: UInt16, directory: String, process: ChildProcess) {
+  private init(port: Int, isSecure: Bool, controlPort: UInt16, directory: String, process: ChildProcess) {
     self.port = port
+    self.isSecure = isSecure
     self.controlPort = controlPort
     self.directory = directory
     self.process = process
@@ -35,7 +43,7 @@ package final class ScriptedServer: Sendable {
     TestMachine.remove(directory)
   }
 
-  package var origin: String { "http://127.0.0.1:\(port)" }
+  package var origin: String { "\(isSecure ? "https" : "http")://127.0.0.1:\(port)" }
   /// The base URL of a tenant; each has its own token endpoint beside it.
   package func base(_ tenant: String = "") -> String { origin + (tenant.isEmpty ? "" : "/\(tenant)") + "/fhir" }
   package func tokenPath(_ tenant: String = "") -> String { (tenant.isEmpty ? "" : "/\(tenant)") + "/token" }

@@ -20,6 +20,7 @@ package struct Commands: CommandHandler {
   let health: any HealthSource
   let tester: ConnectionTester
   let authorizer: Authorizer
+  let gates: RequestGates
   let signer: any ClientSigner
   let clock: any Clock
   let entropy: any Entropy
@@ -39,6 +40,7 @@ package struct Commands: CommandHandler {
     self.health = health
     self.tester = tester
     self.authorizer = authorizer
+    gates = RequestGates(clock: clock)
     self.signer = signer
     self.clock = clock
     self.entropy = entropy
@@ -70,9 +72,9 @@ package struct Commands: CommandHandler {
       case .authorizationComplete: return try await encoded(completeLogin(decode(call), call.caller))
       case .authorizationStatus: return try await encoded(loginStatus(decode(call), call.caller))
       case .authorizationCancel: return try await encoded(cancelLogin(decode(call), call.caller))
-      case .fhirRead: return try await read(decode(call), call.caller)
-      case .fhirSearch: return try await search(decode(call), call.caller, call.progress)
-      case .fhirRequest: return try await request(decode(call), call.caller)
+      case .fhirRead: return try await read(decode(call), call)
+      case .fhirSearch: return try await search(decode(call), call)
+      case .fhirRequest: return try await request(decode(call), call)
       case .keyCreate: return try await encoded(createKey(decode(call), call.caller))
       case .keyRotate: return try await encoded(rotateKey(decode(call), call.caller))
       case .keyList: return try await encoded(listKeys(decode(call), call.caller))

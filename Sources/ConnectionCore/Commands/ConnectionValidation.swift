@@ -22,6 +22,11 @@ package struct ConnectionValidator: Sendable {
     package static let keepAliveMax: Double = 7_776_000
     /// The health loop does not probe a server more often than this.
     package static let healthIntervalMin: Double = 10
+    /// A rate below one request in 100 s is a connection that does not work; above ten thousand it is none.
+    package static let requestsPerSecond: ClosedRange<Double> = 0.01...10000
+    package static let requestsBurst = 1...10000
+    /// Beyond it a server sees an attack.
+    package static let requestsConcurrency = 1...256
   }
 
   package let allowInsecureLoopback: Bool
@@ -252,12 +257,34 @@ package struct ConnectionValidator: Sendable {
     range(
       &draft, "health.interval_seconds", draft.fields.health?.intervalSeconds,
       Limit.healthIntervalMin...Limit.secondsMax)
+    checkRequests(&draft)
     if let version = draft.fields.fhirVersion {
       let names = ["DSTU2", "STU3", "R4", "R4B", "R5"]
       let numbers = version.utf8.allSatisfy { $0 == 46 || ($0 >= 48 && $0 <= 57) }
       if !names.contains(version), !numbers || version.utf8.count > 16 {
         draft.refuse("fhir_version", "expected DSTU2, STU3, R4, R4B, R5 or a number like 4.0.1")
       }
+    } else if draft.fields.sendsFHIRVersion == true {
+      draft.refuse("sends_fhir_version", "needs fhir_version: the one that is sent")
+    }
+  }
+
+  private func checkRequests(_ draft: inout Draft) {
+    if let method = draft.fields.searchMethod, SearchMethod(rawValue: method) == nil {
+      draft.refuse("search_method", Self.oneOf(SearchMethod.allCases.map(\.rawValue), not: method))
+    }
+    guard let requests = draft.fields.requests else { return }
+    if let rate = requests.perSecond, !Limit.requestsPerSecond.contains(rate) {
+      draft.refuse("requests.per_second", "is \(rate); allowed are 0.01 to 10000")
+    }
+    if let burst = requests.burst, !Limit.requestsBurst.contains(burst) {
+      draft.refuse("requests.burst", "is \(burst); allowed are 1 to 10000")
+    }
+    if let concurrency = requests.concurrency, !Limit.requestsConcurrency.contains(concurrency) {
+      draft.refuse("requests.concurrency", "is \(concurrency); allowed are 1 to 256")
+    }
+    if requests.burst != nil, requests.perSecond == nil {
+      draft.refuse("requests.burst", "needs requests.per_second")
     }
   }
 
@@ -305,7 +332,7 @@ extension ConnectionFields {
       \.connectionName, \.fhirBaseURL, \.authMethod, \.clientAuthentication, \.clientID, \.clientSecret, \.authURL,
       \.tokenURL, \.issuer, \.revocationURL, \.introspectionURL, \.scope, \.aud, \.basicEncoding, \.redirectURI, \.pkce,
       \.signingAlgorithm, \.scopeVersion, \.registration, \.caFile, \.clientCertificateFile, \.proxy, \.fhirVersion,
-      \.additionalNotes,
+      \.searchMethod, \.additionalNotes,
     ]
   }
 
@@ -329,7 +356,9 @@ extension ConnectionFields {
     fields.labels = changes.labels ?? fields.labels
     fields.sendsClientID = changes.sendsClientID ?? fields.sendsClientID
     fields.refresh = changes.refresh ?? fields.refresh
+    fields.sendsFHIRVersion = changes.sendsFHIRVersion ?? fields.sendsFHIRVersion
     fields.health = changes.health ?? fields.health
+    fields.requests = changes.requests ?? fields.requests
     return fields
   }
 

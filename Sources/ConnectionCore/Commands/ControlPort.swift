@@ -49,6 +49,8 @@ package protocol ProgressSink: Sendable {
   /// - Parameter members: JSON members of `params`, without the braces; the request's id is put before them.
   /// - Returns: false: nobody waits for more.
   func send(_ members: [UInt8]) async -> Bool
+  /// Whether `send` would not wait for so many bytes.
+  func hasRoom(for bytes: Int) -> Bool
 }
 
 package protocol CommandHandler: Sendable {

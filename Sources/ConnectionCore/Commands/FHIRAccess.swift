@@ -11,6 +11,17 @@ struct FHIRTarget {
   var base: FHIRBaseURL
   var subject: String
   var options: RequestOptions
+  /// Whose turn it takes at the gate, and until when there is anybody to answer.
+  var turn: UInt64
+  var deadline: Instant
+}
+
+/// A request that may go now, with the token in it.
+struct FHIRAdmission {
+  var pass: RequestGates.Pass
+  var http: HTTPRequest
+  /// Of the grant whose token it is.
+  var generation: Generation?
 }
 
 /// What one attempt brought.
@@ -29,42 +40,57 @@ struct FHIRExchange {
 }
 
 extension Commands {
-  func target(_ reference: String, _ subject: String?, _ method: ControlMethod, _ caller: Caller)
-    throws(ControlError) -> FHIRTarget
-  {
+  func target(_ reference: String, _ subject: String?, _ call: ControlCall) throws(ControlError) -> FHIRTarget {
     let subject = subject ?? ""
-    let found = try directory.find(reference, subject: subject, for: method, caller)
+    let found = try directory.find(reference, subject: subject, for: call.method, call.caller)
     let record = found.connection.record
     guard let base = try? FHIRBaseURL(record.baseURL, allowInsecureLoopback: settings.current.allowInsecureLoopback)
     else { throw ControlError(.validationFailed, "the FHIR base URL \(record.baseURL) may not be used") }
-    var options = RequestOptions(release: record.fields.fhirVersion.flatMap { FHIRRelease(version: $0) })
+    var options = RequestOptions(
+      release: record.fields.fhirVersion.flatMap { FHIRRelease(rawValue: $0) ?? FHIRRelease(version: $0) })
     options.allowedOrigins = record.allowedOrigins
-    return FHIRTarget(id: found.id, connection: record, base: base, subject: subject, options: options)
+    options.namesVersion = record.fields.sendsFHIRVersion ?? false
+    options.searchForm = record.searchForm
+    return FHIRTarget(
+      id: found.id, connection: record, base: base, subject: subject, options: options, turn: call.caller.turn,
+      deadline: call.deadline)
   }
 
   /// - Throws: what the server said, as the protocol's error; or why there is no answer.
   func perform(_ request: FHIRRequest, at target: FHIRTarget) async throws(ControlError) -> FHIRExchange {
-    try await perform(request, at: target) { http throws(HTTPFailure) in
-      FHIRAttempt(reply: try await authorizer.exchange.http.send(http))
+    try await perform(request, at: target) { admission throws(HTTPFailure) in
+      FHIRAttempt(reply: try await authorizer.exchange.http.send(admission.http))
     }
   }
 
-  /// - Parameter send: makes one attempt. What it does beside the answer it must be able to do again.
+  /// - Parameters:
+  ///   - admission: of the first attempt, where it was asked for ahead.
+  ///   - send: makes one attempt. What it does beside the answer it must be able to do again.
   func perform(
-    _ request: FHIRRequest, at target: FHIRTarget, by send: (HTTPRequest) async throws(HTTPFailure) -> FHIRAttempt
+    _ request: FHIRRequest, at target: FHIRTarget, admission: FHIRAdmission? = nil,
+    by send: (FHIRAdmission) async throws(HTTPFailure) -> FHIRAttempt
   ) async throws(ControlError) -> FHIRExchange {
+    var ahead = admission
     let usesTokens = target.connection.usesTokens
-    var plan = RetryPlan(request.repeatability, hasToken: usesTokens, startedAt: clock.now())
+    let start = clock.now()
+    // Whoever would be waited for beyond the call's end hears at once what the server said.
+    var plan = RetryPlan(
+      request.repeatability, hasToken: usesTokens, limits: .init(total: max(.zero, target.deadline - start)),
+      startedAt: start)
     while true {
-      let (http, generation) = try await prepared(request, target)
+      let admission: FHIRAdmission
+      if let ahead { admission = ahead } else { admission = try await admitted(request, target) }
+      ahead = nil
+      var pause: Instant.Span?
       var action: RetryPlan.Action
       var outcome: Result<FHIRExchange, ControlError>
       do throws(HTTPFailure) {
-        let attempt = try await send(http)
+        let attempt = try await send(admission)
         let raw = attempt.reply
         let reply = FHIRReply(
           status: raw.status, header: { raw.header($0) }, body: raw.body, isWhole: attempt.isWhole, to: .init(request),
           now: clock.wall().milliseconds)
+        pause = reply.pause
         action = plan.replied(reply, at: clock.now(), chance: chance())
         let exchange = FHIRExchange(
           reply: reply, body: raw.body, attempts: plan.attempts,
@@ -74,9 +100,10 @@ extension Commands {
         let isTransient = ![.tls, .badRequest, .cancelled, .tooLarge].contains(error.kind)
         action = plan.failed(
           mayHaveBeenSent: error.mayHaveBeenSent, isTransient: isTransient, at: clock.now(), chance: chance())
-        outcome = .failure(ControlError(error, asking: target.base.text))
+        outcome = .failure(Self.error(error, target))
       }
-      if case .refreshToken = action { action = await refreshed(target, since: generation, &plan) }
+      await gates.finished(admission.pass, pause: pause)
+      if case .refreshToken = action { action = await refreshed(target, since: admission.generation, &plan) }
       switch action {
       case .deliver, .refreshToken: return try outcome.get()
       case .send(let pause):
@@ -94,17 +121,39 @@ extension Commands {
     -> RetryPlan.Action
   {
     let key = ledger.grantKey(target.id, subject: target.subject)
-    let isReplaced = (try? ledger.grant(key))??.generation != generation
+    func isReplaced() -> Bool { (try? ledger.grant(key))??.generation != generation }
     do throws(ControlError) {
-      try await engine.obtainToken(key, minimum: Self.tokenMinimum, forced: !isReplaced)
-      return plan.tokenRefreshed(at: clock.now())
-    } catch { return plan.refreshFailed() }
+      try await engine.obtainToken(key, minimum: Self.tokenMinimum, forced: !isReplaced())
+    } catch {
+      // Somebody else's refresh may have ended between the look and the question: then this one came too early.
+      guard isReplaced() else { return plan.refreshFailed() }
+    }
+    return plan.tokenRefreshed(at: clock.now())
   }
 
   /// A token that ends on the way is no use.
   private static var tokenMinimum: Instant.Span { .seconds(10) }
 
-  func prepared(_ request: FHIRRequest, _ target: FHIRTarget) async throws(ControlError) -> (
+  /// How long a request may stand at the gate and its token still be taken as fresh: half of `tokenMinimum`.
+  private static var waitUnnoticed: Instant.Span { .seconds(5) }
+
+  /// Through the connection's gate, with a token that is good on the other side.
+  func admitted(_ request: FHIRRequest, _ target: FHIRTarget) async throws(ControlError) -> FHIRAdmission {
+    let (http, generation) = try await prepared(request, target)
+    let pass = try await gates.pass(
+      .init(target.id, target.base.text), from: target.turn, limits: .init(target.connection.fields.requests),
+      deadline: target.deadline)
+    guard pass.waited > Self.waitUnnoticed else { return FHIRAdmission(pass: pass, http: http, generation: generation) }
+    do throws(ControlError) {
+      let (http, generation) = try await prepared(request, target)
+      return FHIRAdmission(pass: pass, http: http, generation: generation)
+    } catch {
+      await gates.finished(pass)
+      throw error
+    }
+  }
+
+  private func prepared(_ request: FHIRRequest, _ target: FHIRTarget) async throws(ControlError) -> (
     HTTPRequest, Generation?
   ) {
     let exchange = authorizer.exchange
@@ -130,6 +179,17 @@ extension Commands {
     return (http, nil)
   }
 
+  private static func error(_ failure: HTTPFailure, _ target: FHIRTarget) -> ControlError {
+    var error = ControlError(failure, asking: target.base.text)
+    switch failure.kind {
+    case .tooLarge: error.data.hint = "ask for less, by _count or _elements, or raise FHIRD_RESPONSE_BYTES_MAX"
+    case .tls: break  // has its own
+    case .resolve, .connect, .reset, .emptyReply, .cancelled, .timeout, .badRequest, .tooManyRedirects, .badReply:
+      error.data.hint = "fhirctl connection test '\(target.connection.name)'"
+    }
+    return error
+  }
+
   private static func error(_ reply: FHIRReply, _ target: FHIRTarget) -> ControlError {
     let name = target.connection.name
     let hint: String
@@ -139,7 +199,8 @@ extension Commands {
     case .rateLimited: hint = "wait, and ask less at a time"
     case .notFound: hint = "does the server have it? fhirctl connection schema '\(name)'"
     case .serverTrouble: hint = "try again later"
-    case .refused, .unusable, .success, .notModified, .accepted: hint = "fhirctl connection schema '\(name)'"
+    case .unusable: hint = "fhirctl connection test '\(name)'"
+    case .refused, .success, .notModified, .accepted: hint = "fhirctl connection schema '\(name)'"
     }
     return ControlError(
       reply.kind.errorCode.flatMap(ErrorCode.init(rawValue:)) ?? .fhirAPIError,
@@ -150,6 +211,14 @@ extension Commands {
 }
 
 extension ConnectionRecord {
+  fileprivate var searchForm: RequestOptions.SearchForm {
+    switch fields.searchMethod.flatMap({ SearchMethod(rawValue: $0) }) {
+    case .auto, nil: .byLength
+    case .get: .get
+    case .post: .post
+    }
+  }
+
   var allowedOrigins: Set<Origin> { Set((fields.allowedOrigins ?? []).compactMap { Origin(of: $0) }) }
 }
 

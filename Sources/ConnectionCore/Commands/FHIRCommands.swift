@@ -7,13 +7,21 @@ extension Commands {
   /// The longest answer, in bytes: what a client that is slow to read may have waiting.
   static var answerBytesMax: Int { 15 << 20 }
 
-  func read(_ parameters: FHIRReadParameters, _ caller: Caller) async throws(ControlError) -> [UInt8] {
-    var target = try target(parameters.connection, parameters.subject, .fhirRead, caller)
+  func read(_ parameters: FHIRReadParameters, _ call: ControlCall) async throws(ControlError) -> [UInt8] {
+    var target = try target(parameters.connection, parameters.subject, call)
     if let tag = parameters.ifNoneMatch {
       guard let tag = EntityTag(tag) else {
         throw ControlError.validation([FieldError("if_none_match", "is no entity tag")])
       }
       target.options.ifNoneMatch = tag
+    }
+    if let date = parameters.ifModifiedSince {
+      guard HTTPDate.parse(date, now: clock.wall().milliseconds) != nil else {
+        throw ControlError.validation([
+          FieldError("if_modified_since", "is no HTTP date, as in Sat, 24 Oct 2026 08:00:00 GMT")
+        ])
+      }
+      target.options.ifModifiedSince = date
     }
     let interaction: Interaction =
       parameters.version.map { .vread(type: parameters.resourceType, id: parameters.id, version: $0) }
@@ -21,8 +29,8 @@ extension Commands {
     return try await carryOut(interaction, target, field: "id")
   }
 
-  func request(_ parameters: FHIRRequestParameters, _ caller: Caller) async throws(ControlError) -> [UInt8] {
-    var target = try target(parameters.connection, parameters.subject, .fhirRequest, caller)
+  func request(_ parameters: FHIRRequestParameters, _ call: ControlCall) async throws(ControlError) -> [UInt8] {
+    var target = try target(parameters.connection, parameters.subject, call)
     guard let method = FHIRRequest.Method(rawValue: parameters.method.uppercased()) else {
       let known = FHIRRequest.Method.allCases.map(\.rawValue).joined(separator: ", ")
       throw ControlError.validation([

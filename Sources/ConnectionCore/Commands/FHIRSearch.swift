@@ -5,9 +5,9 @@ import SMARTProtocol
 
 extension Commands {
   func search(
-    _ parameters: FHIRSearchParameters, _ caller: Caller, _ progress: (any ProgressSink)?
+    _ parameters: FHIRSearchParameters, _ call: ControlCall
   ) async throws(ControlError) -> [UInt8] {
-    let target = try searchTarget(parameters, caller)
+    let target = try searchTarget(parameters, call)
     let isStream = parameters.stream == true
     guard isStream || (parameters.maxPages == nil && parameters.maxResources == nil) else {
       throw ControlError.validation([FieldError("stream", "must be true for max_pages and max_resources")])
@@ -31,14 +31,14 @@ extension Commands {
       }
       return try page(exchange, &paging)
     }
-    guard let progress else { return [] }  // nobody hears what comes, nor the answer
+    guard let progress = call.progress else { return [] }  // nobody hears what comes, nor the answer
     return try await stream(request, &paging, target, parameters, to: progress)
   }
 
   private func searchTarget(
-    _ parameters: FHIRSearchParameters, _ caller: Caller
+    _ parameters: FHIRSearchParameters, _ call: ControlCall
   ) throws(ControlError) -> FHIRTarget {
-    var target = try target(parameters.connection, parameters.subject, .fhirSearch, caller)
+    var target = try target(parameters.connection, parameters.subject, call)
     if let handling = parameters.handling {
       guard let known = RequestOptions.Handling(rawValue: handling) else {
         throw ControlError.validation([
@@ -131,16 +131,39 @@ extension Commands {
     _ first: FHIRRequest, _ paging: inout Paging, _ target: FHIRTarget, _ parameters: FHIRSearchParameters,
     to progress: any ProgressSink
   ) async throws(ControlError) -> [UInt8] {
-    var request = first
     let delivery = PageDelivery(to: progress, resourcesMax: parameters.maxResources ?? .max)
+    do throws(ControlError) {
+      let facts = try await pages(first, &paging, target, isContinued: parameters.page != nil, delivery)
+      await delivery.dropAhead(gates)
+      return try answer(facts)
+    } catch {
+      await delivery.dropAhead(gates)
+      throw error
+    }
+  }
+
+  private func pages(
+    _ first: FHIRRequest, _ paging: inout Paging, _ target: FHIRTarget, isContinued: Bool, _ delivery: PageDelivery
+  ) async throws(ControlError) -> FHIRAnswerFacts {
+    var request = first
     while true {
+      var ahead = await delivery.takeAhead(request.url)
+      if ahead == nil { await delivery.dropAhead(gates) }
       let exchange: FHIRExchange
       do {
-        exchange = try await perform(request, at: target) { [paging] http throws(HTTPFailure) in
-          try await fetch(http, target, paging, delivery)
+        exchange = try await perform(request, at: target, admission: ahead?.admission) {
+          [paging] admission throws(HTTPFailure) in
+          let stream: HTTPStream
+          if let asked = ahead?.stream {
+            ahead = nil
+            stream = try asked.get()
+          } else {
+            stream = try await authorizer.exchange.http.stream(admission.http)
+          }
+          return try await receive(stream, admission.pass, target, paging, delivery)
         }
       } catch {
-        throw paging.result.pages == 0 && parameters.page == nil ? error : Self.afterPages(error)
+        throw paging.result.pages == 0 && !isContinued ? error : Self.afterPages(error)
       }
       let summary = try delivery.page()
       let action = paging.pageArrived(summary, delivery.tally)
@@ -160,7 +183,7 @@ extension Commands {
       case .said(let number), .estimate(let number): facts.total = number
       case .unknown: break
       }
-      return try answer(facts)
+      return facts
     }
   }
 
@@ -170,13 +193,9 @@ extension Commands {
   /// Enough of a page for its links, where they stand before its entries.
   private static var headBytes: Int { 8 << 10 }
 
-  private func fetch(
-    _ http: HTTPRequest, _ target: FHIRTarget, _ paging: Paging, _ delivery: PageDelivery
+  private func receive(
+    _ stream: HTTPStream, _ pass: RequestGates.Pass, _ target: FHIRTarget, _ paging: Paging, _ delivery: PageDelivery
   ) async throws(HTTPFailure) -> FHIRAttempt {
-    let client = authorizer.exchange.http
-    let asked = try await delivery.takeAhead(http.url)
-    let stream: HTTPStream
-    if let asked { stream = asked } else { stream = try await client.stream(http) }
     var reply = stream.reply
     let isSuccess = (200..<300).contains(reply.status)
     var isWhole = true
@@ -187,12 +206,16 @@ extension Commands {
       if !isWhole || reply.body.count > Self.lookedAtBytesMax { break }
     }
     guard isSuccess else { return FHIRAttempt(reply: reply) }
-    delivery.beginPage()
+    // A reader that is slow does not keep others from the server.
+    delivery.beginPage { [gates] in await gates.finished(pass) }
     let head = reply.body.prefix(Self.headBytes)
     guard try await delivery.take(Array(head)) else { return FHIRAttempt(reply: reply, isWhole: isWhole) }
     var rest: [UInt8]? = Array(reply.body.dropFirst(head.count))
     while let bytes = rest {
-      if stream.body.hasArrived { await askAhead(target, paging, delivery) }
+      if stream.body.hasArrived {
+        await gates.finished(pass)
+        askAhead(target, paging, delivery)
+      }
       guard try await delivery.take(bytes) else { break }
       rest = isWhole ? nil : try await stream.body.next()
     }
@@ -200,16 +223,24 @@ extension Commands {
   }
 
   /// The server has done its part of this page: it can work on the next one while this one is read.
-  private func askAhead(_ target: FHIRTarget, _ paging: Paging, _ delivery: PageDelivery) async {
-    guard let link = delivery.nextLink(), let url = paging.foreseen(link),
-      let request = try? Self.page(url, target), let (http, _) = try? await prepared(request, target)
+  private func askAhead(_ target: FHIRTarget, _ paging: Paging, _ delivery: PageDelivery) {
+    guard let link = delivery.nextLink(), let url = paging.foreseen(link), let request = try? Self.page(url, target)
     else { return }
-    delivery.ask(ahead: http, authorizer.exchange.http)
+    delivery.ahead = PageAhead.Asked(
+      url: request.url,
+      answer: Task {
+        guard let admission = try? await admitted(request, target) else { return nil }
+        do throws(HTTPFailure) {
+          return PageAhead(
+            admission: admission, stream: .success(try await authorizer.exchange.http.stream(admission.http)))
+        } catch { return PageAhead(admission: admission, stream: .failure(error)) }
+      })
   }
 
   /// R9.06: only where the token may go.
   private static func page(_ url: String, _ target: FHIRTarget) throws(ControlError) -> FHIRRequest {
-    guard let origin = Origin(of: url),
+    // A server's own link may be longer than the URLs that people write, and have characters that theirs may not.
+    guard let origin = (try? FHIRPageURL(url))?.origin,
       origin == target.base.origin || target.connection.allowedOrigins.contains(origin)
     else {
       throw ControlError.validation([FieldError("page", "is not at this server, nor at an allowed origin")])

@@ -4,6 +4,17 @@ import FHIRControl
 import FHIRInteraction
 import SMARTProtocol
 
+/// A page that was asked for before its turn, and what came of it.
+struct PageAhead {
+  struct Asked {
+    var url: String
+    /// nil: it could not be asked for; whoever asks again hears why.
+    var answer: Task<PageAhead?, Never>
+  }
+  var admission: FHIRAdmission
+  var stream: Result<HTTPStream, HTTPFailure>
+}
+
 /// Of one search; not shared.
 final class PageDelivery {
   /// One notification, in bytes; a longer resource goes alone.
@@ -12,8 +23,9 @@ final class PageDelivery {
   private let progress: any ProgressSink
   private var resourcesLeft: Int
   /// The next page, asked for when the present one has arrived and is still being read.
-  private var ahead: (url: String, stream: Task<HTTPStream, any Error>)?
+  var ahead: PageAhead.Asked?
   private var isAheadDecided = false
+  private var willWait: () async -> Void = {}
   /// From 1.
   private var number = 1
   private var reader = BundleReader()
@@ -31,8 +43,6 @@ final class PageDelivery {
     resourcesLeft = resourcesMax
   }
 
-  deinit { ahead?.stream.cancel() }
-
   /// Of the page that has arrived; once for each.
   func nextLink() -> String? {
     guard !isAheadDecided, resourcesLeft > 0, let link = reader.nextLink else { return nil }
@@ -40,31 +50,29 @@ final class PageDelivery {
     return link
   }
 
-  func ask(ahead http: HTTPRequest, _ client: any HTTPClient) {
-    ahead = (http.url, Task { try await client.stream(http) })
+  /// The page that was asked for ahead, if it is this one. nil: it is asked for now.
+  func takeAhead(_ url: String) async -> PageAhead? {
+    guard let asked = ahead, asked.url == url else { return nil }
+    ahead = nil
+    return await withTaskCancellationHandler {
+      await asked.answer.value
+    } onCancel: {
+      asked.answer.cancel()
+    }
   }
 
-  /// The page that was asked for ahead, if it is this one.
-  func takeAhead(_ url: String) async throws(HTTPFailure) -> HTTPStream? {
-    guard let (asked, stream) = ahead else { return nil }
+  /// What was asked for ahead and is not wanted gives its place back.
+  func dropAhead(_ gates: RequestGates) async {
+    guard let asked = ahead else { return }
     ahead = nil
-    guard asked == url else {
-      stream.cancel()
-      return nil
-    }
-    do {
-      return try await withTaskCancellationHandler {
-        try await stream.value
-      } onCancel: {
-        stream.cancel()
-      }
-    } catch {
-      throw error as? HTTPFailure ?? HTTPFailure(.cancelled, detail: "not asked any more", mayHaveBeenSent: true)
-    }
+    asked.answer.cancel()
+    if let answer = await asked.answer.value { await gates.finished(answer.admission.pass) }
   }
 
   /// The page comes, for the first time or again.
-  func beginPage() {
+  /// - Parameter willWait: called before the caller is waited for.
+  func beginPage(willWait: @escaping () async -> Void) {
+    self.willWait = willWait
     reader = BundleReader()
     tally = PageTally()
     fault = nil
@@ -138,6 +146,7 @@ final class PageDelivery {
   }
 
   private func send(_ members: [UInt8]) async throws(HTTPFailure) {
+    if !progress.hasRoom(for: members.count) { await willWait() }
     guard await progress.send(members) else {
       throw HTTPFailure(.cancelled, detail: "the caller has left", mayHaveBeenSent: true)
     }

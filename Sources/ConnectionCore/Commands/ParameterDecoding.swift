@@ -12,6 +12,7 @@ enum ParameterDecoding {
     var unknown = given.keys.filter { !P.parameterNames.contains($0) }
     unknown += unknownNested(given["refresh"], "refresh", RefreshFields.names)
     unknown += unknownNested(given["health"], "health", HealthFields.names)
+    unknown += unknownNested(given["requests"], "requests", RequestFields.names)
     guard unknown.isEmpty else {
       let names = unknown.sorted()
       throw ControlError(

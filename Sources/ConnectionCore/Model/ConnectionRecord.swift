@@ -54,6 +54,9 @@ package enum ClientAuthenticationMethod: String, Sendable, CaseIterable {
   case tlsClientAuth = "tls_client_auth"
 }
 
+/// `search_method`.
+package enum SearchMethod: String, Sendable, CaseIterable { case auto, get, post }
+
 /// What discovery found, kept until it is older than the capability lifetime or the endpoint turns out to be gone.
 package struct DiscoveryRecord: Codable, Sendable, Equatable {
   package static let recordVersion: UInt8 = 1

@@ -53,6 +53,8 @@ final class ControlProgress: ProgressSink {
     return state.withLock { !$0.isOver }
   }
 
+  func hasRoom(for bytes: Int) -> Bool { state.withLock { $0.isOver || $0.bytes + bytes < Self.bytesMax } }
+
   /// Gives out what waits, as long as there is room. - Returns: false: some is left.
   fileprivate func drain(_ put: ([UInt8]) -> Bool) -> Bool {
     let (isDone, sender) = state.withLock { state -> (Bool, CheckedContinuation<Void, Never>?) in
