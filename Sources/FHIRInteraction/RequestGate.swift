@@ -29,7 +29,12 @@ package struct RequestGate: Sendable {
   private var tokens: Double
   private var filledAt: Instant
   private var pausedUntil: Instant?
-  private var running: Set<Ticket> = []
+  /// Since when.
+  private var running: [Ticket: Instant] = [:]
+  /// From one start to the next at least: what the server's refusals have taught, where no rate is set or it is too high.
+  private var pace = Instant.Span.zero
+  private var pacedAt: Instant?
+  private var lastStart: Instant?
   /// Callers that wait, in the order of their turns, and their tickets. A caller in one is in the other.
   private var turns: [Caller] = []
   private var queues: [Caller: [Ticket]] = [:]
@@ -45,9 +50,16 @@ package struct RequestGate: Sendable {
 
   package var runningCount: Int { running.count }
 
+  /// After the first refusal; each further one doubles it, each success takes a tenth away until it is below `paceMin`.
+  private static let paceFirst = Instant.Span.milliseconds(100)
+  private static let paceMin = Instant.Span.milliseconds(10)
+  private static let paceMax = Instant.Span.seconds(10)
+  /// How long a pace is remembered while nobody asks for anything.
+  private static let paceMemory = Instant.Span.seconds(30)
+
   /// A request wants to go; `due` says when. false: too many wait already, or the ticket is known.
   package mutating func arrived(_ ticket: Ticket, from caller: Caller) -> Bool {
-    guard waitingCount < limits.waiting, !running.contains(ticket), queues[caller]?.contains(ticket) != true else {
+    guard waitingCount < limits.waiting, running[ticket] == nil, queues[caller]?.contains(ticket) != true else {
       return false
     }
     if queues[caller] == nil { turns.append(caller) }
@@ -57,7 +69,18 @@ package struct RequestGate: Sendable {
   }
 
   /// A request that went is over, however it ended.
-  package mutating func finished(_ ticket: Ticket) { running.remove(ticket) }
+  /// - Parameter isThrottled: the server asked for patience instead of answering.
+  package mutating func finished(_ ticket: Ticket, isThrottled: Bool = false, at now: Instant) {
+    guard let start = running.removeValue(forKey: ticket) else { return }
+    if !isThrottled {
+      pace = .milliseconds(pace.milliseconds * 9 / 10)
+      if pace < Self.paceMin { pace = .zero }
+    } else if pacedAt.map({ start >= $0 }) ?? true {
+      // Those that were on their way with the first one that was refused say nothing new.
+      pace = min(max(pace + pace, Self.paceFirst), Self.paceMax)
+      pacedAt = now
+    }
+  }
 
   /// A caller does not wait any longer. A ticket that already went is not touched: `finished` ends it.
   package mutating func left(_ ticket: Ticket, from caller: Caller) {
@@ -77,7 +100,8 @@ package struct RequestGate: Sendable {
   /// When it does the same as a new one: no pause holds, and all of the burst is there. nil: somebody runs or waits.
   package func rested(at now: Instant) -> Instant? {
     guard running.isEmpty, waitingCount == 0 else { return nil }
-    let quiet = max(now, pausedUntil ?? now)
+    let paced = pace > .zero ? lastStart.map { $0 + Self.paceMemory } : nil
+    let quiet = max(now, pausedUntil ?? now, paced ?? now)
     guard let rate = limits.perSecond else { return quiet }
     let missing = max(0, Double(limits.burst) - tokens)
     return max(quiet, filledAt + .milliseconds(Int64((missing / rate * 1000).rounded(.up))))
@@ -99,12 +123,14 @@ package struct RequestGate: Sendable {
     fill(at: now)
     var go: [Ticket] = []
     while running.count < limits.inFlight, waitingCount > 0 {
+      if pace > .zero, let lastStart, now < lastStart + pace { return (go, lastStart + pace) }
       if limits.perSecond != nil {
         guard tokens >= 1 else { return (go, now + untilNextToken()) }
         tokens -= 1
       }
       guard let ticket = takeNext() else { break }
-      running.insert(ticket)
+      running[ticket] = now
+      lastStart = now
       go.append(ticket)
     }
     return (go, nil)

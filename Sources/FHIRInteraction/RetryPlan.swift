@@ -6,16 +6,20 @@ package import SMARTProtocol
 
 package struct RetryPlan: Sendable {
   package struct Limits: Sendable, Hashable {
-    /// Requests in all, the first one and the one after a refresh among them.
+    /// Requests in all, the first one and the one after a refresh among them; those that were refused for their number (429)
+    /// come on top.
     package var attempts: Int
+    /// Refusals of that kind: whoever asks for patience may have it, as long as there is time.
+    package var throttled: Int
     /// From the first request to the beginning of the last.
     package var total: Instant.Span
     package var backoff: Backoff
     package init(
-      attempts: Int = 4, total: Instant.Span = .seconds(120),
+      attempts: Int = 4, throttled: Int = 30, total: Instant.Span = .seconds(120),
       backoff: Backoff = Backoff(first: .milliseconds(500), cap: .seconds(30))
     ) {
       self.attempts = max(1, attempts)
+      self.throttled = max(0, throttled)
       self.total = total
       self.backoff = backoff
     }
@@ -60,6 +64,7 @@ package struct RetryPlan: Sendable {
   package private(set) var attempts = 1
   /// Failures in a row that ask for patience.
   private var failures = 0
+  private var throttled = 0
   private var hasRefreshed = false
 
   /// The first request goes out at once.
@@ -85,13 +90,15 @@ package struct RetryPlan: Sendable {
       guard hasToken, reply.blamesToken else { return end(.final) }
       // Quirk 8: a server that says 401 where it means 403 would be asked for ever.
       guard !hasRefreshed else { return end(.tokenRefused) }
-      guard attempts < limits.attempts else { return end(.attemptsUsed) }
+      guard attempts - throttled < limits.attempts else { return end(.attemptsUsed) }
       hasRefreshed = true
       state = .refreshing
       return .refreshToken
     case .rateLimited, .serverTrouble:
       // 501 and 505 stay what they are; a page that asks for patience comes with 200.
       guard reply.status != 501, reply.status != 505 else { return end(.final) }
+      let isThrottled = reply.kind == .rateLimited && throttled < limits.throttled
+      if isThrottled { throttled += 1 }
       return again(after: reply.retryAfter, wasSent: true, at: now, chance: chance)
     case .success, .notModified, .accepted, .authorization, .notFound, .refused, .unusable: return end(.final)
     }
@@ -137,7 +144,7 @@ package struct RetryPlan: Sendable {
     after asked: Instant.Span?, wasSent: Bool, at now: Instant, chance: Double
   ) -> Action {
     if wasSent, repeatability == .never { return end(.notRepeatable) }
-    guard attempts < limits.attempts else { return end(.attemptsUsed) }
+    guard attempts - throttled < limits.attempts else { return end(.attemptsUsed) }
     failures += 1
     let wait = limits.backoff.delay(failures: failures, retryAfter: asked, chance: chance)
     guard now + wait <= startedAt + limits.total else { return end(.timeUsed) }

@@ -91,7 +91,10 @@ package struct TokenMachine: Sendable {
 
   /// Somebody wants a token that is valid for `minimum`.
   /// - Parameter forced: a new token even if the one at hand is good (`token.refresh`), within the server's floor.
-  package mutating func tokenWanted(minimum: Instant.Span, forced: Bool, at now: Instant) -> (Verdict, [Action]) {
+  /// - Parameter isRefused: a resource server has refused the token at hand: the floor does not hold.
+  package mutating func tokenWanted(
+    minimum: Instant.Span, forced: Bool, isRefused: Bool = false, at now: Instant
+  ) -> (Verdict, [Action]) {
     if !forced, servable(minimum: minimum, at: now) { return (.serve, []) }
     switch step {
     case .recording, .requesting, .storing: return (.wait, [])
@@ -111,7 +114,7 @@ package struct TokenMachine: Sendable {
     case .new, .valid, .refused, .failing, .unsure: break
     }
     guard facts.renewal != .login else { return (.dead, []) }
-    if forced, let token = facts.token, token.expiresAt > now, facts.standing == .valid {
+    if forced, !isRefused, let token = facts.token, token.expiresAt > now, facts.standing == .valid {
       let earliest = policy.earliest(obtainedAt: token.obtainedAt, lifetime: token.lifetime)
       if now < earliest { return (.backingOff(until: earliest), []) }
     }

@@ -160,6 +160,9 @@ private struct Place {
     #expect(late.data.code == .fhirRateLimited && late.data.retryAfterSeconds == 10)
     place.clock.advance(.seconds(10))
     #expect(await place.refusal(within: 1) == nil)
+    // What the refusal has taught is remembered for a while.
+    #expect(await place.gates.count == 1)
+    place.clock.advance(.seconds(30))
     try await place.settled { await place.gates.count == 0 }
   }
 
@@ -177,7 +180,8 @@ private struct Place {
     let second = try await patient.value
     #expect(second.waited == .seconds(30))
     await place.gates.finished(second)
-    #expect(await place.gates.count == 0)
+    place.clock.advance(.seconds(30))
+    try await place.settled { await place.gates.count == 0 }
   }
 
   @Test func `the queue has an end`() async throws {

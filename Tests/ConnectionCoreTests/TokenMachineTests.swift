@@ -2,6 +2,8 @@
 import SMARTProtocol
 import Testing
 
+@testable import ConnectionCore
+
 private func at(_ seconds: Int64) -> Instant { Instant(milliseconds: seconds * 1000) }
 
 @Suite struct TokenMachineTests {
@@ -120,6 +122,17 @@ private func at(_ seconds: Int64) -> Instant { Instant(milliseconds: seconds * 1
     }
     #expect(until > at(0))
     #expect(machine.tokenWanted(minimum: .zero, forced: true, at: until).0 == .wait)
+  }
+
+  @Test func `R7.09 a token that was refused is replaced within the floor, too`() {
+    var machine = valid()
+    #expect(machine.tokenWanted(minimum: .zero, forced: true, isRefused: true, at: at(0)).0 == .wait)
+    var refusals = TokenRefusals()
+    let key = GrantKey(
+      connection: ConnectionID(high: 1, low: 2), subject: KeyedHash(bytes: [UInt8](repeating: 3, count: 16))!)
+    #expect(refusals.note(key, at: at(0), floor: .seconds(60)) == true)
+    #expect(refusals.note(key, at: at(59), floor: .seconds(60)) == false, "a server that refuses every token")
+    #expect(refusals.note(key, at: at(60), floor: .seconds(60)) == true)
   }
 
   @Test func `a short token is served to those who ask for more than half of it`() {

@@ -15,7 +15,7 @@ private func gate(_ limits: RequestGate.Limits) -> RequestGate { RequestGate(lim
     #expect(gate.due(at: at(0)).go == [1, 2])
     #expect(gate.due(at: at(0)).go == [])
     #expect(gate.due(at: at(0)).next == nil)
-    gate.finished(1)
+    gate.finished(1, at: at(0))
     #expect(gate.due(at: at(1)).go == [3])
     #expect(gate.runningCount == 2 && gate.waitingCount == 0)
   }
@@ -41,7 +41,7 @@ private func gate(_ limits: RequestGate.Limits) -> RequestGate { RequestGate(lim
     var order: [UInt64] = []
     while let ticket = gate.due(at: at(0)).go.first {
       order.append(ticket)
-      gate.finished(ticket)
+      gate.finished(ticket, at: at(0))
     }
     #expect(order == [1, 10, 20, 2, 3, 4])
   }
@@ -67,9 +67,9 @@ private func gate(_ limits: RequestGate.Limits) -> RequestGate { RequestGate(lim
     gate.left(9, from: 2)
     #expect(gate.runningCount == 1 && gate.waitingCount == 1)
     _ = gate.arrived(10, from: 2)
-    gate.finished(1)
+    gate.finished(1, at: at(0))
     #expect(gate.due(at: at(0)).go == [10])
-    gate.finished(10)
+    gate.finished(10, at: at(0))
     #expect(gate.due(at: at(0)).go == [3])
   }
 
@@ -91,9 +91,9 @@ private func gate(_ limits: RequestGate.Limits) -> RequestGate { RequestGate(lim
     gate.changed(to: .init(inFlight: 3), at: at(0))
     #expect(gate.due(at: at(-1000)).go == [2, 3])
     gate.changed(to: .init(perSecond: .nan, burst: 0, inFlight: 0), at: at(0))
-    gate.finished(1)
-    gate.finished(2)
-    gate.finished(3)
+    gate.finished(1, at: at(0))
+    gate.finished(2, at: at(0))
+    gate.finished(3, at: at(0))
     #expect(gate.due(at: at(2000)).go.count <= 1)
   }
 
@@ -103,13 +103,48 @@ private func gate(_ limits: RequestGate.Limits) -> RequestGate { RequestGate(lim
     for ticket in 1...4 { _ = gate.arrived(UInt64(ticket), from: 1) }
     #expect(gate.rested(at: at(0)) == nil)
     #expect(gate.due(at: at(0)).go.count == 4)
-    for ticket in 1...3 { gate.finished(UInt64(ticket)) }
+    for ticket in 1...3 { gate.finished(UInt64(ticket), at: at(0)) }
     #expect(gate.rested(at: at(100)) == nil)
-    gate.finished(4)
+    gate.finished(4, at: at(0))
     #expect(gate.rested(at: at(100)) == at(2000))
     gate.paused(until: at(9000))
     #expect(gate.rested(at: at(100)) == at(9000) && gate.pause(at: at(8999)) == at(9000))
     #expect(gate.pause(at: at(9000)) == nil)
+  }
+
+  @Test func `R9.11 refusals teach a pace, successes take it away again`() {
+    var gate = gate(.init(inFlight: 8))
+    for ticket in 1...40 { _ = gate.arrived(UInt64(ticket), from: 1) }
+    #expect(gate.due(at: at(0)).go == [1, 2, 3, 4, 5, 6, 7, 8])
+    gate.finished(1, at: at(10))
+    // Seven at once say one thing.
+    for ticket: UInt64 in 2...8 {
+      gate.finished(ticket, isThrottled: true, at: at(10))
+      gate.paused(until: at(1010))
+    }
+    #expect(gate.due(at: at(1009)).go == [])
+    #expect(gate.due(at: at(1010)).go == [9])
+    #expect(gate.due(at: at(1010)).next == at(1110))
+    #expect(gate.due(at: at(1110)).go == [10])
+    gate.finished(10, isThrottled: true, at: at(1120))
+    #expect(gate.due(at: at(1309)).go == [])
+    #expect(gate.due(at: at(1310)).go == [11], "twice as slow")
+    // Forty successes later there is nothing left of it.
+    gate.finished(9, at: at(1310))
+    var now: Int64 = 1310
+    var ticket: UInt64 = 11
+    while ticket < 40 {
+      gate.finished(ticket, at: at(now))
+      ticket += 1
+      let next = gate.due(at: at(now))
+      if next.go.isEmpty, let due = next.next {
+        now = (due - at(0)).milliseconds
+        #expect(gate.due(at: at(now)).go == [ticket])
+      }
+    }
+    for ticket: UInt64 in 41...48 { _ = gate.arrived(ticket, from: 1) }
+    gate.finished(40, at: at(now))
+    #expect(gate.due(at: at(now)).go.count == 8)
   }
 
   @Test func `nobody is lost or let through twice, whatever happens`() {
@@ -126,7 +161,7 @@ private func gate(_ limits: RequestGate.Limits) -> RequestGate { RequestGate(lim
         case 0, 1:
           let (ticket, caller) = (UInt64(step), UInt64(mutator.below(4)))
           if gate.arrived(ticket, from: caller) { waiting[ticket] = caller }
-        case 2: if let ticket = running.min() { running.remove(ticket); gate.finished(ticket) }
+        case 2: if let ticket = running.min() { running.remove(ticket); gate.finished(ticket, at: at(0)) }
         case 3:
           if let ticket = waiting.keys.min(), let caller = waiting.removeValue(forKey: ticket) {
             gate.left(ticket, from: caller)

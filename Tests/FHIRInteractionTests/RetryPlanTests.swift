@@ -134,6 +134,7 @@ private func plan(
     for _ in 0..<2000 {
       var plan = plan([.safe, .idempotent, .never][mutator.below(3)], hasToken: mutator.below(2) == 0)
       var sent = 1
+      var throttled = 0
       var now: Int64 = 0
       loop: for _ in 0..<100 {
         now += Int64(mutator.below(5))
@@ -142,7 +143,9 @@ private func plan(
           action = plan.failed(
             mayHaveBeenSent: mutator.below(2) == 0, isTransient: mutator.below(8) > 0, at: at(now), chance: 0.5)
         } else {
-          action = plan.replied(reply([401, 429, 503, 401, 502][mutator.below(5)]), at: at(now), chance: 0.5)
+          let status = [401, 429, 503, 401, 502][mutator.below(5)]
+          throttled += status == 429 ? 1 : 0
+          action = plan.replied(reply(status), at: at(now), chance: 0.5)
         }
         if action == .refreshToken {
           action = mutator.below(3) == 0 ? plan.refreshFailed() : plan.tokenRefreshed(at: at(now))
@@ -155,7 +158,26 @@ private func plan(
         case .refreshToken: Issue.record("a refresh asks for a refresh")
         }
       }
-      #expect(sent == plan.attempts && sent <= 4 && now <= 130)
+      #expect(sent == plan.attempts && sent <= 4 + throttled && now <= 130)
     }
+  }
+
+  @Test func `R9.11 who asks for patience gets it, as long as there is time`() {
+    var patient = plan(limits: .init(attempts: 2, throttled: 5, total: .seconds(1000)))
+    for _ in 1...5 {
+      guard case .send(let wait) = patient.replied(reply(429, ["Retry-After": "2"]), at: at(1), chance: 0) else {
+        Issue.record("given up")
+        return
+      }
+      #expect(wait >= .seconds(2))
+    }
+    #expect(patient.attempts == 6)
+    guard case .send = patient.replied(reply(503), at: at(1), chance: 0) else {
+      Issue.record("the other attempts are its own")
+      return
+    }
+    #expect(patient.replied(reply(503), at: at(1), chance: 0) == .deliver(.attemptsUsed))
+    var late = plan(limits: .init(total: .seconds(10)))
+    #expect(late.replied(reply(429, ["Retry-After": "11"]), at: at(0), chance: 0) == .deliver(.timeUsed))
   }
 }

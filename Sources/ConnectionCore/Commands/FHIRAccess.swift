@@ -123,7 +123,8 @@ extension Commands {
     let key = ledger.grantKey(target.id, subject: target.subject)
     func isReplaced() -> Bool { (try? ledger.grant(key))??.generation != generation }
     do throws(ControlError) {
-      try await engine.obtainToken(key, minimum: Self.tokenMinimum, forced: !isReplaced())
+      let isRefused = !isReplaced()
+      try await engine.obtainToken(key, minimum: Self.tokenMinimum, forced: isRefused, isRefused: isRefused)
     } catch {
       // Somebody else's refresh may have ended between the look and the question: then this one came too early.
       guard isReplaced() else { return plan.refreshFailed() }

@@ -200,7 +200,7 @@ extension Commands {
     let isSuccess = (200..<300).contains(reply.status)
     var isWhole = true
     while let bytes = try await stream.body.next() {
-      reply.body += bytes
+      if reply.body.isEmpty { reply.body = bytes } else { reply.body += bytes }
       isWhole = !isSuccess || (!FHIRReply.isBundle(reply.body) && reply.body.count <= Self.lookedAtBytesMax)
       // Nobody reads that much of an error.
       if !isWhole || reply.body.count > Self.lookedAtBytesMax { break }

@@ -31,6 +31,7 @@ package actor Engine {
 
   var runs: [GrantKey: GrantRun] = [:]
   private var gates: EndpointGates
+  private var refusals = TokenRefusals()
   private var serials: UInt64 = 0
   private var isStopping = false
   private var stopWaiters: [CheckedContinuation<Void, Never>] = []
@@ -60,11 +61,17 @@ package actor Engine {
   /// Returns when a token valid for `minimum` is durable in the store. Everybody who asks meanwhile joins the same
   /// request. Cancelling the task takes the caller out of the queue, nothing else.
   /// - Parameter forced: a new token even if the one at hand is good.
-  package func obtainToken(_ key: GrantKey, minimum: Instant.Span, forced: Bool) async throws(ControlError) {
+  /// - Parameter isRefused: a resource server has refused the token at hand. Then the floor between refreshes does not hold,
+  ///   once in its time: a server that refuses every token is not asked for a new one each time.
+  package func obtainToken(
+    _ key: GrantKey, minimum: Instant.Span, forced: Bool, isRefused: Bool = false
+  ) async throws(ControlError) {
     guard !isStopping else { throw ControlError.shuttingDown }
     try openRun(key)
     guard var run = runs[key] else { return }
-    let (verdict, actions) = run.machine.tokenWanted(minimum: minimum, forced: forced, at: clock.now())
+    let now = clock.now()
+    let isFirst = isRefused && refusals.note(key, at: now, floor: policy(of: run.connection).minInterval)
+    let (verdict, actions) = run.machine.tokenWanted(minimum: minimum, forced: forced, isRefused: isFirst, at: now)
     runs[key] = run
     switch verdict {
     case .serve: closeIfIdle(key)

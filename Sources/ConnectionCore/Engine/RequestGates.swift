@@ -120,9 +120,9 @@ package actor RequestGates {
   /// - Parameter pause: what the server asked for with it; it holds for every request of the connection.
   package func finished(_ pass: Pass, pause: Instant.Span? = nil) {
     guard var entrance = entrances[pass.place] else { return }
-    entrance.gate.finished(pass.ticket)
+    let now = clock.now()
+    entrance.gate.finished(pass.ticket, isThrottled: pause != nil, at: now)
     if let pause {
-      let now = clock.now()
       let until = now + pause
       entrance.gate.paused(until: until)
       for (ticket, waiter) in entrance.waiters where waiter.deadline < until {
