@@ -162,6 +162,7 @@ private struct Place {
     #expect(await place.refusal(within: 1) == nil)
     // What the refusal has taught is remembered for a while.
     #expect(await place.gates.count == 1)
+    try await place.settled { place.clock.sleepers == 1 }
     place.clock.advance(.seconds(30))
     try await place.settled { await place.gates.count == 0 }
   }
@@ -180,6 +181,7 @@ private struct Place {
     let second = try await patient.value
     #expect(second.waited == .seconds(30))
     await place.gates.finished(second)
+    try await place.settled { place.clock.sleepers == 1 }
     place.clock.advance(.seconds(30))
     try await place.settled { await place.gates.count == 0 }
   }
