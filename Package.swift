@@ -117,7 +117,7 @@ let package = Package(
     tests("FHIRControl"), tests("SMARTProtocol"), tests("FHIRSchema", ["SMARTProtocol"]),
     tests("FHIRInteraction", ["SMARTProtocol", "FHIRSchema", "FHIRControl"]),
     tests("ConnectionCore", ["FHIRControl", "SMARTProtocol"]),
-    tests("LMDBStore", ["ConnectionCore", "StoreTortureHelper"]),
+    tests("LMDBStore", ["ConnectionCore", "FHIRControl", "StoreTortureHelper"]),
     .executableTarget(
       name: "StoreTortureHelper", dependencies: ["LMDBStore", "CLMDB", "ConnectionCore"],
       path: "Tests/StoreTortureHelper", swiftSettings: adapter),

@@ -31,7 +31,6 @@ final class Writer: Sendable {
   private let environment: Environment
   private let gate: ReaderGate
   private let options: LMDBStore.Options
-  private var mapBytesMax: Int { options.mapBytesMax }
   private let queue = DispatchQueue(label: "fhird.store")
   private let state = Mutex(State())
 
@@ -61,11 +60,16 @@ final class Writer: Sendable {
     if mustStart { queue.async { self.drain() } }
   }
 
+  /// One group a turn: between two of them others have the queue.
   private func drain() {
-    while let group = nextGroup() {
-      let outcomes = commit(group.map(\.batch))
-      for (pending, outcome) in zip(group, outcomes) { pending.answer(outcome) }
-    }
+    if commitNextGroup() { queue.async { self.drain() } }
+  }
+
+  private func commitNextGroup() -> Bool {
+    guard let group = nextGroup() else { return false }
+    let outcomes = commit(group.map(\.batch))
+    for (pending, outcome) in zip(group, outcomes) { pending.answer(outcome) }
+    return true
   }
 
   /// What has arrived in the meantime, up to a group's limits, or nil: nothing has, and the next arrival starts anew.
@@ -90,22 +94,25 @@ final class Writer: Sendable {
   func close() {
     state.withLock { $0.isClosed = true }
     queue.sync {
-      drain()
+      while commitNextGroup() {}
       // A reader that hangs keeps the environment: unmapping under it would be a crash, and the process ends anyway.
       try? gate.whileShut(forGood: true) { environment.close() }
     }
   }
 
-  /// Runs `body` on the writer's queue, between two commits.
-  func onQueue<R>(_ body: () throws(LMDBFailure) -> R) throws(StoreError) -> R {
-    if state.withLock({ $0.isClosed }) { throw .closed }
-    let result: Result<R, LMDBFailure> = queue.sync {
-      do throws(LMDBFailure) { return .success(try body()) } catch { return .failure(error) }
+  /// Runs `body` on the writer's queue, between two commits; batches that come meanwhile wait.
+  func alone<R: Sendable>(
+    _ body: @escaping @Sendable () throws(StoreError) -> R
+  ) async throws(StoreError) -> R {
+    let result: Result<R, StoreError> = await withCheckedContinuation { continuation in
+      queue.async { continuation.resume(returning: self.now(body)) }
     }
-    switch result {
-    case .success(let value): return value
-    case .failure(let failure): throw failure.storeError(path: environment.path)
-    }
+    return try result.get()
+  }
+
+  private func now<R>(_ body: () throws(StoreError) -> R) -> Result<R, StoreError> {
+    if state.withLock({ $0.isClosed }) { return .failure(.closed) }
+    do throws(StoreError) { return .success(try body()) } catch { return .failure(error) }
   }
 }
 
@@ -133,7 +140,7 @@ extension Writer {
         return try commitOnce(group)
       } catch {
         switch error.code {
-        case MDB_MAP_FULL where growths < Self.growthsMax && environment.mapBytes < mapBytesMax:
+        case MDB_MAP_FULL where growths < Self.growthsMax && environment.mapBytes < mapBytesMax(for: group):
           growths += 1
           try grow(for: group)
         case MDB_PANIC where !reopened:
@@ -156,6 +163,8 @@ extension Writer {
     for batch in group {
       if let table = try transaction.firstConflict(of: batch) {
         outcomes.append(.failure(.conflict(table)))
+      } else if let refusal = try refusal(of: batch, in: transaction) {
+        outcomes.append(.failure(refusal))
       } else {
         for write in batch.writes { try transaction.apply(write) }
         outcomes.append(.success(()))
@@ -168,9 +177,28 @@ extension Writer {
     return outcomes
   }
 
+  /// nil: there is room for it under the limit for such batches.
+  private func refusal(
+    of batch: RecordBatch, in transaction: borrowing WriteTransaction
+  ) throws(LMDBFailure) -> StoreError? {
+    let purpose = batch.purpose
+    guard options.bytesMax < .max, purpose != .essential else { return nil }
+    let inUse = try transaction.bytesInUse()
+    let allowed = options.bytesMax(for: purpose)
+    guard inUse + batch.valueBytes > allowed else { return nil }
+    return .nearlyFull(
+      detail: "\(inUse) bytes are in use of \(options.bytesMax) (FHIRD_STORE_BYTES_MAX), and what is above "
+        + "\(purpose.rawValue) % is kept for tokens")
+  }
+
+  private func mapBytesMax(for group: [RecordBatch]) -> Int {
+    let isEssential = group.allSatisfy { $0.purpose == .essential }
+    return min(options.mapBytesMax, options.bytesMax(for: isEssential ? .essential : .ordinary))
+  }
+
   private func grow(for group: [RecordBatch]) throws(LMDBFailure) {
     let needed = group.reduce(0) { $0 + $1.valueBytes }
-    let wanted = min(mapBytesMax, max(environment.mapBytes * 2, environment.mapBytes + needed * 2))
+    let wanted = min(mapBytesMax(for: group), max(environment.mapBytes * 2, environment.mapBytes + needed * 2))
     let before = environment.mapBytes
     try reopen(mapBytes: wanted)
     // No more address space is to be had: the same as a full map.
@@ -230,6 +258,13 @@ extension WriteTransaction {
     case .delete(let address): try delete(address)
     case .deletePrefix(let table, let prefix): try deletePrefix(table, prefix)
     }
+  }
+}
+
+extension LMDBStore.Options {
+  /// What batches of a purpose may fill; `Int.max` stays what it is: no limit.
+  func bytesMax(for purpose: RecordBatch.Purpose) -> Int {
+    bytesMax == .max ? .max : bytesMax / 100 * purpose.rawValue
   }
 }
 

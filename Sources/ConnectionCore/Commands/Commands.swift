@@ -20,6 +20,7 @@ package struct Commands: CommandHandler {
   let health: any HealthSource
   let tester: ConnectionTester
   let authorizer: Authorizer
+  let store: any StoreMaintenance
   let signer: any ClientSigner
   let clock: any Clock
   let entropy: any Entropy
@@ -30,7 +31,8 @@ package struct Commands: CommandHandler {
 
   package init(
     engine: Engine, directory: Directory, health: any HealthSource, tester: ConnectionTester,
-    authorizer: Authorizer, signer: any ClientSigner, clock: any Clock, entropy: any Entropy, log: any EventLog,
+    authorizer: Authorizer, store: any StoreMaintenance, signer: any ClientSigner, clock: any Clock,
+    entropy: any Entropy, log: any EventLog,
     about: About,
     settings: any SettingsSource
   ) {
@@ -39,6 +41,7 @@ package struct Commands: CommandHandler {
     self.health = health
     self.tester = tester
     self.authorizer = authorizer
+    self.store = store
     self.signer = signer
     self.clock = clock
     self.entropy = entropy
@@ -81,6 +84,7 @@ package struct Commands: CommandHandler {
       case .accessList: return try encoded(listRules(decode(call), call.caller))
       case .accessGrant: return try await encoded(grantRule(decode(call), call.caller))
       case .accessRevoke: return try await encoded(revokeRule(decode(call), call.caller))
+      case .storeCompact: return try await encoded(compactStore(decode(call), call.caller))
       case .serverInfo: return try encoded(serverInfo(decode(call), call.caller))
       }
     } catch {
@@ -134,7 +138,7 @@ package struct Commands: CommandHandler {
       connections: try read { () throws(LedgerError) in try ledger.count(of: .connections) },
       grants: try read { () throws(LedgerError) in try ledger.count(of: .grants) },
       servers: await health.counts(), refreshesUnderWay: await engine.refreshesUnderWay, server: server,
-      warnings: settings.current.warnings)
+      store: try? store.facts(), warnings: settings.current.warnings)
   }
 }
 
