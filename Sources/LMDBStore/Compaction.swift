@@ -13,7 +13,9 @@ extension LMDBStore: StoreMaintenance {
   private static let roomBytes = 1 << 20
 
   package func compact() async throws(StoreError) -> Compaction {
-    try await writer.alone { () throws(StoreError) in try self.compactNow() }
+    // Whoever calls holds the store until this returns. The queue must not: its release could be the last one, and the
+    // store's end waits for the queue.
+    try await writer.alone { [unowned self] () throws(StoreError) in try compactNow() }
   }
 
   /// On the writer's queue. Readers read on until the swap, and then wait for its microseconds.

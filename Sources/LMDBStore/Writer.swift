@@ -31,6 +31,8 @@ final class Writer: Sendable {
   private let environment: Environment
   private let gate: ReaderGate
   private let options: LMDBStore.Options
+  /// What the file may grow to for what matters most.
+  private let essentialBytesMax: Int
   private let queue = DispatchQueue(label: "fhird.store")
   private let state = Mutex(State())
 
@@ -38,7 +40,13 @@ final class Writer: Sendable {
     self.environment = environment
     self.gate = gate
     self.options = options
+    // A store that is above its limit already must be able to lose records: a deletion takes pages before it gives some.
+    let used = (try? environment.info())?.usedBytes ?? 0
+    essentialBytesMax = min(options.mapBytesMax, max(options.bytesMax, used + used / 100 * Self.reservePercent))
   }
+
+  /// Of a store that is above its limit: what it may grow by.
+  private static let reservePercent = 100 - RecordBatch.Purpose.ordinary.rawValue
 
   /// Returns when the batch is durable, or failed. Not cancellable: a caller that has gone must not undo a commit.
   func commit(_ batch: RecordBatch) async throws(StoreError) {
@@ -125,10 +133,12 @@ extension Writer {
     do throws(LMDBFailure) {
       return try commitRecovering(group)
     } catch {
-      guard group.count > 1 else { return [.failure(storeError(error))] }
+      guard group.count > 1 else { return [.failure(storeError(error, group[0]))] }
     }
     return group.map { batch in
-      do throws(LMDBFailure) { return try commitRecovering([batch])[0] } catch { return .failure(storeError(error)) }
+      do throws(LMDBFailure) { return try commitRecovering([batch])[0] } catch {
+        return .failure(storeError(error, batch))
+      }
     }
   }
 
@@ -185,15 +195,18 @@ extension Writer {
     guard options.bytesMax < .max, purpose != .essential else { return nil }
     let inUse = try transaction.bytesInUse()
     let allowed = options.bytesMax(for: purpose)
-    guard inUse + batch.valueBytes > allowed else { return nil }
-    return .nearlyFull(
+    return inUse + batch.valueBytes > allowed ? nearlyFull(inUse, purpose) : nil
+  }
+
+  private func nearlyFull(_ inUse: Int, _ purpose: RecordBatch.Purpose) -> StoreError {
+    .nearlyFull(
       detail: "\(inUse) bytes are in use of \(options.bytesMax) (FHIRD_STORE_BYTES_MAX), and what is above "
         + "\(purpose.rawValue) % is kept for tokens")
   }
 
   private func mapBytesMax(for group: [RecordBatch]) -> Int {
     let isEssential = group.allSatisfy { $0.purpose == .essential }
-    return min(options.mapBytesMax, options.bytesMax(for: isEssential ? .essential : .ordinary))
+    return isEssential ? essentialBytesMax : min(options.mapBytesMax, options.bytesMax(for: .ordinary))
   }
 
   private func grow(for group: [RecordBatch]) throws(LMDBFailure) {
@@ -238,7 +251,15 @@ extension Writer {
   /// The room that the probe asks for, in bytes: a small transaction's worth.
   private static let probeBytes = 1 << 20
 
-  private func storeError(_ failure: LMDBFailure) -> StoreError { failure.storeError(path: environment.path) }
+  private func storeError(_ failure: LMDBFailure, _ batch: RecordBatch) -> StoreError {
+    // Free pages may be too scattered for it; what is left at the end of the file is not for such batches.
+    if failure.code == MDB_MAP_FULL, options.bytesMax < .max, batch.purpose != .essential,
+      let info = try? environment.info()
+    {
+      return nearlyFull(info.usedBytes, batch.purpose)
+    }
+    return failure.storeError(path: environment.path)
+  }
 }
 
 extension WriteTransaction {
