@@ -62,7 +62,7 @@ let package = Package(
     pure("ConnectionCore", ["FHIRControl", "SMARTProtocol", "FHIRSchema", "FHIRInteraction"]),
 
     // Adapters: one library each, one port each.
-    adapts("LMDBStore", ["CLMDB"], ["ConnectionCore"]),
+    adapts("LMDBStore", ["CLMDB"], ["ConnectionCore", "FHIRControl"]),
     adapts("CurlHTTP", ["CCurl"], ["ConnectionCore", "FHIRControl", "SMARTProtocol"]),
     adapts("SodiumVault", ["CSodium"], ["ConnectionCore"]),
     adapts("SystemdHost", ["CSystemd", "CLinux"], ["ConnectionCore", "FHIRControl", "SMARTProtocol"]),

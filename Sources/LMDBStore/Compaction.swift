@@ -47,6 +47,9 @@ extension LMDBStore: StoreMaintenance {
 
   private func swap() throws(StoreError) {
     try failing { () throws(LMDBFailure) in
+      // A file that nobody has open is freed where its name goes: for a large one that takes longer than readers like.
+      let former = fcntl(try environment.dataDescriptor(), F_DUPFD_CLOEXEC, 0)
+      defer { Glibc.close(former) }
       try gate.whileShut { () throws(LMDBFailure) in
         try environment.reopen { () throws(LMDBFailure) in
           try directory.withLock { (directory) throws(LMDBFailure) -> Void? in try directory?.replaceData() }

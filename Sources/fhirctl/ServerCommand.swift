@@ -36,7 +36,7 @@ struct ServerCompactCommand: ParsableCommand {
       After many connections or grants have been deleted, the store's file holds free pages. They are used again, and \
       the file does not shrink by itself; "fhirctl health" shows both. This writes a copy without them beside the \
       file, checks it, and puts it in the file's place. Tokens are served meanwhile; whatever changes a record, \
-      refreshes among it, waits until it is done: about a second for each 100 MB. The file system must have room for \
+      refreshes among it, waits until it is done: some seconds for each GB. The file system must have room for \
       the copy. Interrupting fhirctl does not end it; if the daemon or the machine fails meanwhile, the store is the \
       one from before or the new one, whole.
 

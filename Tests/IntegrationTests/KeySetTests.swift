@@ -52,7 +52,7 @@ struct KeySetTests {
       #expect(try await requests(stage) == 2)
       // The second request was asked by the first one's tag.
       let asked = try await stage.server.log(path: "/jwks")
-      #expect(asked.map { $0["headers"]["if-none-match"].exists } == [false, true], "\(asked.map(\.text))")
+      #expect(asked.map { $0["headers"]["If-None-Match"].exists } == [false, true], "\(asked.map(\.text))")
     }
   }
 
