@@ -89,11 +89,11 @@ package struct KeySetRecord: Sendable, Equatable {
 
   package init(_ bytes: UnsafeRawBufferPointer) throws(RecordMalformed) {
     let fields = try RecordReader(bytes)
-    func time(_ tag: UInt8) -> Timestamp? { fields.word(tag).map { Timestamp(milliseconds: Int64(bitPattern: $0)) } }
+    func time(_ tag: UInt8) -> Timestamp? { fields.milliseconds(tag).map { Timestamp(milliseconds: $0) } }
     issuer = try fields.required(fields.text(Tag.issuer), "issuer")
     url = try fields.required(fields.text(Tag.url), "url")
     fetchedAt = try fields.required(time(Tag.fetchedAt), "fetchedAt")
-    lifetime = Instant.Span(milliseconds: Int64(bitPattern: try fields.required(fields.word(Tag.lifetime), "lifetime")))
+    lifetime = Instant.Span(milliseconds: try fields.required(fields.milliseconds(Tag.lifetime), "lifetime"))
     doubtedAt = time(Tag.doubtedAt)
     entityTag = fields.text(Tag.entityTag)
     lastModified = fields.text(Tag.lastModified)
