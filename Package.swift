@@ -62,7 +62,7 @@ let package = Package(
     pure("ConnectionCore", ["FHIRControl", "SMARTProtocol", "FHIRSchema", "FHIRInteraction"]),
 
     // Adapters: one library each, one port each.
-    adapts("LMDBStore", ["CLMDB"], ["ConnectionCore"]),
+    adapts("LMDBStore", ["CLMDB"], ["ConnectionCore", "FHIRControl"]),
     adapts("CurlHTTP", ["CCurl"], ["ConnectionCore", "FHIRControl", "SMARTProtocol"]),
     adapts("SodiumVault", ["CSodium"], ["ConnectionCore"]),
     adapts("SystemdHost", ["CSystemd", "CLinux"], ["ConnectionCore", "FHIRControl", "SMARTProtocol"]),
@@ -117,7 +117,7 @@ let package = Package(
     tests("FHIRControl"), tests("SMARTProtocol"), tests("FHIRSchema", ["SMARTProtocol"]),
     tests("FHIRInteraction", ["SMARTProtocol", "FHIRSchema", "FHIRControl"]),
     tests("ConnectionCore", ["FHIRControl", "SMARTProtocol"]),
-    tests("LMDBStore", ["ConnectionCore", "StoreTortureHelper"]),
+    tests("LMDBStore", ["ConnectionCore", "FHIRControl", "StoreTortureHelper"]),
     .executableTarget(
       name: "StoreTortureHelper", dependencies: ["LMDBStore", "CLMDB", "ConnectionCore"],
       path: "Tests/StoreTortureHelper", swiftSettings: adapter),

@@ -125,6 +125,11 @@ extension FHIRClient {
     try call(.accessRevoke, AccessRevokeParameters(rule: rule), timeoutSeconds: timeoutSeconds)
   }
 
+  /// Gives the store's free pages back to the file system. Whatever changes a record waits until it is done.
+  public func compactStore(timeoutSeconds: Double? = nil) throws(ClientError) -> StoreCompaction {
+    try call(.storeCompact, NoParameters(), timeoutSeconds: timeoutSeconds)
+  }
+
   /// Open to every local caller.
   public func serverInfo(timeoutSeconds: Double? = nil) throws(ClientError) -> ServerInfo {
     try call(.serverInfo, NoParameters(), timeoutSeconds: timeoutSeconds)

@@ -29,11 +29,14 @@ public enum ControlMethod: String, Sendable, CaseIterable, Codable {
   case accessList = "access.list"
   case accessGrant = "access.grant"
   case accessRevoke = "access.revoke"
+  case storeCompact = "store.compact"
   case serverInfo = "server.info"
 
   /// How long the daemon works on a request that brings no `timeout_seconds`.
   public var defaultTimeoutSeconds: Double {
     switch self {
+    // What a large store on a slow disk takes is not known beforehand.
+    case .storeCompact: timeoutSecondsMax
     case .connectionTest, .fhirRead, .fhirSearch, .fhirRequest: 120
     case .connectionRegister, .connectionSchema, .tokenGet, .tokenRefresh, .tokenRevoke, .tokenIntrospect,
       .authorizationStart,

@@ -174,10 +174,13 @@ public struct HealthReport: Codable, Sendable, Hashable {
   public var refreshesUnderWay: Int
   /// The asked connection's server.
   public var server: ServerHealth?
+  /// nil: an older daemon, or a store that cannot be read.
+  public var store: StoreFacts?
   public var warnings: [String]
   public init(
     state: String, version: String, startedAt: Timestamp, components: [ComponentHealth], connections: Int, grants: Int,
-    servers: [String: Int], refreshesUnderWay: Int, server: ServerHealth?, warnings: [String]
+    servers: [String: Int], refreshesUnderWay: Int, server: ServerHealth?, store: StoreFacts? = nil,
+    warnings: [String]
   ) {
     self.state = state
     self.version = version
@@ -188,10 +191,11 @@ public struct HealthReport: Codable, Sendable, Hashable {
     self.servers = servers
     self.refreshesUnderWay = refreshesUnderWay
     self.server = server
+    self.store = store
     self.warnings = warnings
   }
   enum CodingKeys: String, CodingKey {
-    case state, version, components, connections, grants, servers, server, warnings
+    case state, version, components, connections, grants, servers, server, store, warnings
     case startedAt = "started_at"
     case refreshesUnderWay = "refreshes_under_way"
   }

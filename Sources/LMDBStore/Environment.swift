@@ -51,6 +51,16 @@ import Glibc
     }
   }
 
+  /// Closes, lets `swap` put another data file in place, and opens what is there then, whatever became of it.
+  func reopen(swapping swap: () throws(LMDBFailure) -> Void) throws(LMDBFailure) {
+    let before = mapBytes
+    close()
+    let outcome: Result<Void, LMDBFailure>
+    do throws(LMDBFailure) { outcome = .success(try swap()) } catch { outcome = .failure(error) }
+    try open(mapBytes: before, orLess: true)
+    try outcome.get()
+  }
+
   private func open(mapBytes wanted: Int, orLess: Bool) throws(LMDBFailure) {
     let environment =
       orLess
@@ -80,6 +90,16 @@ import Glibc
     return unsafe Info(
       mapBytes: info.me_mapsize, usedBytes: (info.me_last_pgno + 1) * Int(stat.ms_psize),
       lastTransaction: UInt64(info.me_last_txnid))
+  }
+
+  /// Writes every record, and no free page, to the file.
+  func copyCompacted(to descriptor: Int32) throws(LMDBFailure) {
+    let code = unsafe mdb_env_copyfd2(handle, descriptor, UInt32(MDB_CP_COMPACT))
+    // mdb.c: "page leak or corrupt DB". It is not about the format, and nothing has been lost.
+    guard code != MDB_INCOMPATIBLE else {
+      throw LMDBFailure(code: EUCLEAN, operation: "compact: the store's pages do not add up")
+    }
+    try check(code, "copy the store")
   }
 
   func dataDescriptor() throws(LMDBFailure) -> Int32 {

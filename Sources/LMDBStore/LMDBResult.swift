@@ -21,7 +21,9 @@ struct LMDBFailure: Error {
   func storeError(path: String) -> StoreError {
     switch code {
     case MDB_MAP_FULL:
-      return .full(detail: "the store's map is at its limit; remove connections that are not needed any more")
+      return .full(
+        detail: "the data file is at its limit; delete connections that are not needed, then run fhirctl server compact"
+      )
     case ENOSPC, EDQUOT, EFBIG:
       return .full(detail: "\(path): \(detail); make room on this file system or raise the limit")
     case EROFS, EACCES, EPERM:

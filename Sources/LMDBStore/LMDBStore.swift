@@ -1,5 +1,6 @@
 /// The port `RecordStore` on LMDB: one directory, one process, one writer, any number of readers.
 package import ConnectionCore
+package import FHIRControl
 import Glibc
 import Synchronization
 
@@ -12,6 +13,9 @@ package final class LMDBStore: RecordStore {
     package var mapBytes = 64 << 30
     /// Where growth ends, in bytes: far from the 128 TiB that a process can address.
     package var mapBytesMax = 4 << 40
+    /// What the data file may grow to, in bytes; the last parts of it are kept for what matters most
+    /// (`RecordBatch.Purpose`).
+    package var bytesMax = Int.max
     /// Reads at the same time, the hot readers aside; more wait for their turn.
     package var readersMax = 64
     #if FAULT_POINTS
@@ -27,6 +31,8 @@ package final class LMDBStore: RecordStore {
     package var mapBytes: Int
     /// What the data file's pages come to, free ones included; it does not shrink.
     package var usedBytes: Int
+    /// Of these, what is in pages that hold nothing.
+    package var freeBytes: Int
     package var recordCounts: [Table: Int]
     /// Number of the last committed transaction.
     package var lastTransaction: UInt64
@@ -40,18 +46,22 @@ package final class LMDBStore: RecordStore {
   /// The directory, absolute, without symbolic links.
   package var path: String { environment.path }
 
-  private let environment: Environment
-  private let gate: ReaderGate
+  let environment: Environment
+  let gate: ReaderGate
   private let pool: ReaderPool
-  private let writer: Writer
+  let writer: Writer
   /// Dropped, and with it the lock, when the environment is closed.
-  private let directory: Mutex<StoreDirectory?>
+  let directory: Mutex<StoreDirectory?>
+  private let bytesMax: Int
 
   /// Opens the store in `directory` (made, with its parents, when missing). A fresh store is complete or absent, also
   /// after a loss of power; an existing one is checked page by page before a byte of it is used.
   package static func open(directory: String, options: Options = Options()) throws(StoreError) -> LMDBStore {
     ignoreFileSizeSignal()
     let directory = try StoreDirectory.open(directory)
+    var options = options
+    // What is above it is for those who may have it, when they need it.
+    options.mapBytes = min(options.mapBytes, options.bytesMax(for: .ordinary))
     try prepareFiles(in: directory, mapBytes: options.mapBytes)
     let environment: Environment
     do throws(LMDBFailure) {
@@ -66,6 +76,7 @@ package final class LMDBStore: RecordStore {
   private init(environment: Environment, directory: consuming StoreDirectory, options: Options) {
     self.environment = environment
     self.directory = Mutex(directory)
+    bytesMax = min(options.bytesMax, options.mapBytesMax)
     gate = ReaderGate()
     pool = ReaderPool(gate: gate, environment: environment, readersMax: max(1, options.readersMax))
     writer = Writer(environment: environment, gate: gate, options: options)
@@ -98,6 +109,14 @@ package final class LMDBStore: RecordStore {
     }
   }
 
+  package func keys(
+    of table: Table, prefix: [UInt8], after key: [UInt8]?, limit: Int
+  ) throws(StoreError) -> [[UInt8]] {
+    try pool.read { (read) throws(LMDBFailure) in
+      try read.keys(of: table, prefix: prefix, after: key, limit: limit)
+    }
+  }
+
   package func count(of table: Table) throws(StoreError) -> Int {
     try pool.read { (read) throws(LMDBFailure) in try read.count(of: table) }
   }
@@ -121,21 +140,26 @@ package final class LMDBStore: RecordStore {
 
   /// The number of dead readers whose places were freed.
   package func clearStaleReaders() throws(StoreError) -> Int {
-    try writer.onQueue { () throws(LMDBFailure) in try environment.clearStaleReaders() }
+    // As a reader: LMDB has a lock for it, and the writer may be busy for long.
+    try pool.read { (_) throws(LMDBFailure) in try environment.clearStaleReaders() }
   }
 
   package func statistics() throws(StoreError) -> Statistics {
-    let counts = try pool.read { (read) throws(LMDBFailure) in
+    try pool.read { (read) throws(LMDBFailure) in
       var counts: [Table: Int] = [:]
       for table in Table.allCases { counts[table] = try read.count(of: table) }
-      return counts
-    }
-    return try writer.onQueue { () throws(LMDBFailure) in
       let info = try environment.info()
       return Statistics(
-        mapBytes: info.mapBytes, usedBytes: info.usedBytes, recordCounts: counts,
-        lastTransaction: info.lastTransaction)
+        mapBytes: info.mapBytes, usedBytes: info.usedBytes, freeBytes: max(0, info.usedBytes - (try read.bytesInUse())),
+        recordCounts: counts, lastTransaction: info.lastTransaction)
     }
+  }
+
+  package func facts() throws(StoreError) -> StoreFacts {
+    let statistics = try statistics()
+    return StoreFacts(
+      bytes: statistics.usedBytes, bytesFree: statistics.freeBytes, bytesMax: bytesMax,
+      records: statistics.recordCounts.values.reduce(0, +))
   }
 
   // MARK: - Checks

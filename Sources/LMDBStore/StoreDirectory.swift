@@ -7,7 +7,7 @@ struct StoreDirectory: ~Copyable {
   static let dataName = "data.mdb"
   static let lmdbLockName = "lock.mdb"
   static let lockName = "fhird.lock"
-  /// A store that is being made; it gets the data file's name when it is whole.
+  /// A store that is being made, or a compacted copy; it gets the data file's name when it is whole.
   static let newDataName = "data.mdb.new"
 
   /// Absolute, without symbolic links.
@@ -69,6 +69,44 @@ struct StoreDirectory: ~Copyable {
     guard unsafe renameat(directory, old, directory, new) == 0, fsync(directory) == 0 else {
       throw Self.failed("name the data file", file(new))
     }
+  }
+
+  /// Makes a new file of mode 0600 for a copy of the data.
+  borrowing func makeNewData() throws(StoreError) -> Int32 {
+    remove(Self.newDataName)
+    let path = file(Self.newDataName)
+    let descriptor = unsafe openat(
+      directory, Self.newDataName, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { throw Self.failed("make a file", path) }
+    guard fchmod(descriptor, 0o600) == 0 else {
+      close(descriptor)
+      throw Self.failed("set the mode of a file", path)
+    }
+    return descriptor
+  }
+
+  /// Puts the copy in the data file's place, while LMDB is closed here. The reader table belongs to the old file: another
+  /// process that has it open would go on with the number of a transaction that the new file does not know. LMDB's own
+  /// lock on the table keeps others out meanwhile; a process that ends here leaves no lock.
+  borrowing func replaceData() throws(LMDBFailure) {
+    let table = unsafe openat(directory, Self.lmdbLockName, O_RDWR | O_NOFOLLOW | O_CLOEXEC)
+    guard table >= 0 else { throw LMDBFailure(code: errno, operation: "open the lock file") }
+    // Closing lets go of the lock, and of nothing else: LMDB has closed its own descriptor.
+    defer { close(table) }
+    // mdb.c: mdb_env_excl_lock locks the first byte.
+    var lock = flock(l_type: Int16(F_WRLCK), l_whence: Int16(SEEK_SET), l_start: 0, l_len: 1, l_pid: 0)
+    guard unsafe fcntl(table, F_SETLK, &lock) == 0 else {
+      throw LMDBFailure(
+        code: errno == EACCES ? EAGAIN : errno, operation: "compact while another process reads the store")
+    }
+    guard unsafe renameat(directory, Self.newDataName, directory, Self.dataName) == 0 else {
+      throw LMDBFailure(code: errno, operation: "name the data file")
+    }
+  }
+
+  /// Makes names durable.
+  borrowing func sync() throws(StoreError) {
+    guard fsync(directory) == 0 else { throw Self.failed("sync the store's directory", path) }
   }
 
   /// Makes a file of mode 0600 whatever the umask is, or checks the one that is there. `bytes`: room on the disk that

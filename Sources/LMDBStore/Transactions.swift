@@ -47,18 +47,51 @@ extension Table {
     return stat.ms_entries
   }
 
+  func bytesInUse() throws(LMDBFailure) -> Int { try unsafe LMDBStore.bytesInUse(handle) }
+
   func page(of table: Table, prefix: [UInt8], after: [UInt8]?, limit: Int) throws(LMDBFailure) -> [StoredRecord] {
-    let cursor = try unsafe Cursor(handle, table)
     var records: [StoredRecord] = []
+    try walk(table, prefix: prefix, after: after, limit: limit) { entry in
+      records.append(unsafe StoredRecord(key: [UInt8](entry.key), value: [UInt8](entry.value)))
+    }
+    return records
+  }
+
+  func keys(of table: Table, prefix: [UInt8], after: [UInt8]?, limit: Int) throws(LMDBFailure) -> [[UInt8]] {
+    var keys: [[UInt8]] = []
+    try walk(table, prefix: prefix, after: after, limit: limit) { keys.append(unsafe [UInt8]($0.key)) }
+    return keys
+  }
+
+  private func walk(
+    _ table: Table, prefix: [UInt8], after: [UInt8]?, limit: Int, _ visit: (Cursor.Entry) -> Void
+  ) throws(LMDBFailure) {
+    let cursor = try unsafe Cursor(handle, table)
     // A key below the prefix leaves nothing out: the page starts at the prefix then.
     let start = if let after, prefix.lexicographicallyPrecedes(after) { after } else { prefix }
     var current = try cursor.seek(start)
     if let entry = current, let after, unsafe entry.key.elementsEqual(after) { current = try cursor.next() }
-    while let entry = current, records.count < limit, unsafe entry.key.starts(with: prefix) {
-      records.append(unsafe StoredRecord(key: [UInt8](entry.key), value: [UInt8](entry.value)))
+    var left = limit
+    while let entry = current, left > 0, unsafe entry.key.starts(with: prefix) {
+      visit(entry)
+      left -= 1
       current = try cursor.next()
     }
-    return records
+  }
+}
+
+extension LMDBStore {
+  /// Pages that hold something, of every table, of LMDB's own two and of the file's head; in bytes. What it costs does
+  /// not grow with the store.
+  fileprivate static func bytesInUse(_ transaction: OpaquePointer) throws(LMDBFailure) -> Int {
+    var stat = MDB_stat()
+    var pages = 2
+    // LMDB's own tables have the handles 0 and 1.
+    for handle in [0, 1] + Table.openingOrder.map(\.handle) {
+      try check(unsafe mdb_stat(transaction, handle, &stat), "count pages")
+      pages += stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages
+    }
+    return pages * Int(stat.ms_psize)
   }
 }
 
@@ -83,6 +116,8 @@ extension Table {
     discard self
     try check(unsafe mdb_txn_commit(handle), "commit")
   }
+
+  borrowing func bytesInUse() throws(LMDBFailure) -> Int { try unsafe LMDBStore.bytesInUse(handle) }
 
   borrowing func open(_ table: Table) throws(LMDBFailure) {
     try unsafe openTable(handle, table, flags: UInt32(MDB_CREATE))

@@ -31,7 +31,8 @@ final class Writer: Sendable {
   private let environment: Environment
   private let gate: ReaderGate
   private let options: LMDBStore.Options
-  private var mapBytesMax: Int { options.mapBytesMax }
+  /// What the file may grow to for what matters most.
+  private let essentialBytesMax: Int
   private let queue = DispatchQueue(label: "fhird.store")
   private let state = Mutex(State())
 
@@ -39,7 +40,13 @@ final class Writer: Sendable {
     self.environment = environment
     self.gate = gate
     self.options = options
+    // A store that is above its limit already must be able to lose records: a deletion takes pages before it gives some.
+    let used = (try? environment.info())?.usedBytes ?? 0
+    essentialBytesMax = min(options.mapBytesMax, max(options.bytesMax, used + used / 100 * Self.reservePercent))
   }
+
+  /// Of a store that is above its limit: what it may grow by.
+  private static let reservePercent = 100 - RecordBatch.Purpose.ordinary.rawValue
 
   /// Returns when the batch is durable, or failed. Not cancellable: a caller that has gone must not undo a commit.
   func commit(_ batch: RecordBatch) async throws(StoreError) {
@@ -61,11 +68,16 @@ final class Writer: Sendable {
     if mustStart { queue.async { self.drain() } }
   }
 
+  /// One group a turn: between two of them others have the queue.
   private func drain() {
-    while let group = nextGroup() {
-      let outcomes = commit(group.map(\.batch))
-      for (pending, outcome) in zip(group, outcomes) { pending.answer(outcome) }
-    }
+    if commitNextGroup() { queue.async { self.drain() } }
+  }
+
+  private func commitNextGroup() -> Bool {
+    guard let group = nextGroup() else { return false }
+    let outcomes = commit(group.map(\.batch))
+    for (pending, outcome) in zip(group, outcomes) { pending.answer(outcome) }
+    return true
   }
 
   /// What has arrived in the meantime, up to a group's limits, or nil: nothing has, and the next arrival starts anew.
@@ -90,22 +102,25 @@ final class Writer: Sendable {
   func close() {
     state.withLock { $0.isClosed = true }
     queue.sync {
-      drain()
+      while commitNextGroup() {}
       // A reader that hangs keeps the environment: unmapping under it would be a crash, and the process ends anyway.
       try? gate.whileShut(forGood: true) { environment.close() }
     }
   }
 
-  /// Runs `body` on the writer's queue, between two commits.
-  func onQueue<R>(_ body: () throws(LMDBFailure) -> R) throws(StoreError) -> R {
-    if state.withLock({ $0.isClosed }) { throw .closed }
-    let result: Result<R, LMDBFailure> = queue.sync {
-      do throws(LMDBFailure) { return .success(try body()) } catch { return .failure(error) }
+  /// Runs `body` on the writer's queue, between two commits; batches that come meanwhile wait.
+  func alone<R: Sendable>(
+    _ body: @escaping @Sendable () throws(StoreError) -> R
+  ) async throws(StoreError) -> R {
+    let result: Result<R, StoreError> = await withCheckedContinuation { continuation in
+      queue.async { continuation.resume(returning: self.now(body)) }
     }
-    switch result {
-    case .success(let value): return value
-    case .failure(let failure): throw failure.storeError(path: environment.path)
-    }
+    return try result.get()
+  }
+
+  private func now<R>(_ body: () throws(StoreError) -> R) -> Result<R, StoreError> {
+    if state.withLock({ $0.isClosed }) { return .failure(.closed) }
+    do throws(StoreError) { return .success(try body()) } catch { return .failure(error) }
   }
 }
 
@@ -118,10 +133,12 @@ extension Writer {
     do throws(LMDBFailure) {
       return try commitRecovering(group)
     } catch {
-      guard group.count > 1 else { return [.failure(storeError(error))] }
+      guard group.count > 1 else { return [.failure(storeError(error, group[0]))] }
     }
     return group.map { batch in
-      do throws(LMDBFailure) { return try commitRecovering([batch])[0] } catch { return .failure(storeError(error)) }
+      do throws(LMDBFailure) { return try commitRecovering([batch])[0] } catch {
+        return .failure(storeError(error, batch))
+      }
     }
   }
 
@@ -133,7 +150,7 @@ extension Writer {
         return try commitOnce(group)
       } catch {
         switch error.code {
-        case MDB_MAP_FULL where growths < Self.growthsMax && environment.mapBytes < mapBytesMax:
+        case MDB_MAP_FULL where growths < Self.growthsMax && environment.mapBytes < mapBytesMax(for: group):
           growths += 1
           try grow(for: group)
         case MDB_PANIC where !reopened:
@@ -156,6 +173,8 @@ extension Writer {
     for batch in group {
       if let table = try transaction.firstConflict(of: batch) {
         outcomes.append(.failure(.conflict(table)))
+      } else if let refusal = try refusal(of: batch, in: transaction) {
+        outcomes.append(.failure(refusal))
       } else {
         for write in batch.writes { try transaction.apply(write) }
         outcomes.append(.success(()))
@@ -168,9 +187,31 @@ extension Writer {
     return outcomes
   }
 
+  /// nil: there is room for it under the limit for such batches.
+  private func refusal(
+    of batch: RecordBatch, in transaction: borrowing WriteTransaction
+  ) throws(LMDBFailure) -> StoreError? {
+    let purpose = batch.purpose
+    guard options.bytesMax < .max, purpose != .essential else { return nil }
+    let inUse = try transaction.bytesInUse()
+    let allowed = options.bytesMax(for: purpose)
+    return inUse + batch.valueBytes > allowed ? nearlyFull(inUse, purpose) : nil
+  }
+
+  private func nearlyFull(_ inUse: Int, _ purpose: RecordBatch.Purpose) -> StoreError {
+    .nearlyFull(
+      detail: "\(inUse) bytes are in use of \(options.bytesMax) (FHIRD_STORE_BYTES_MAX), and what is above "
+        + "\(purpose.rawValue) % is kept for tokens")
+  }
+
+  private func mapBytesMax(for group: [RecordBatch]) -> Int {
+    let isEssential = group.allSatisfy { $0.purpose == .essential }
+    return isEssential ? essentialBytesMax : min(options.mapBytesMax, options.bytesMax(for: .ordinary))
+  }
+
   private func grow(for group: [RecordBatch]) throws(LMDBFailure) {
     let needed = group.reduce(0) { $0 + $1.valueBytes }
-    let wanted = min(mapBytesMax, max(environment.mapBytes * 2, environment.mapBytes + needed * 2))
+    let wanted = min(mapBytesMax(for: group), max(environment.mapBytes * 2, environment.mapBytes + needed * 2))
     let before = environment.mapBytes
     try reopen(mapBytes: wanted)
     // No more address space is to be had: the same as a full map.
@@ -210,7 +251,15 @@ extension Writer {
   /// The room that the probe asks for, in bytes: a small transaction's worth.
   private static let probeBytes = 1 << 20
 
-  private func storeError(_ failure: LMDBFailure) -> StoreError { failure.storeError(path: environment.path) }
+  private func storeError(_ failure: LMDBFailure, _ batch: RecordBatch) -> StoreError {
+    // Free pages may be too scattered for it; what is left at the end of the file is not for such batches.
+    if failure.code == MDB_MAP_FULL, options.bytesMax < .max, batch.purpose != .essential,
+      let info = try? environment.info()
+    {
+      return nearlyFull(info.usedBytes, batch.purpose)
+    }
+    return failure.storeError(path: environment.path)
+  }
 }
 
 extension WriteTransaction {
@@ -230,6 +279,13 @@ extension WriteTransaction {
     case .delete(let address): try delete(address)
     case .deletePrefix(let table, let prefix): try deletePrefix(table, prefix)
     }
+  }
+}
+
+extension LMDBStore.Options {
+  /// What batches of a purpose may fill; `Int.max` stays what it is: no limit.
+  func bytesMax(for purpose: RecordBatch.Purpose) -> Int {
+    bytesMax == .max ? .max : bytesMax / 100 * purpose.rawValue
   }
 }
 

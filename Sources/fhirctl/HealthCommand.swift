@@ -35,6 +35,7 @@ extension HealthReport {
       servers[state.rawValue].map { "\($0) \(state.rawValue)" }
     }
     if !known.isEmpty { text += "\nservers: \(known.joined(separator: ", "))\n" }
+    if let store { text += "\nstore: \(store.text)\n" }
     return text
   }
 }

@@ -39,6 +39,7 @@ import Testing
     #expect(c.requestTimeout == .seconds(60))
     #expect(c.responseBytesMax == 64 << 20)
     #expect(c.capabilityTTL == .seconds(86400))
+    #expect(c.storeBytesMax == 64 << 30)
     #expect(c.auditRetentionDays == 400)
     #expect(c.clientsMax == 10240)
     #expect(c.logLevel == .notice)

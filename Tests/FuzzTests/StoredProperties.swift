@@ -128,7 +128,7 @@ extension FuzzTarget {
   ) { bytes in
     let rest = Array(bytes.dropFirst())
     try rest.withUnsafeBytes { opened in
-      switch (bytes.first ?? 0) % 6 {
+      switch (bytes.first ?? 0) % 7 {
       case 0:
         guard let record = try? GrantRecord(opened) else { return }
         let again = try record.encoded.withUnsafeBytes { try GrantRecord($0) }
@@ -160,6 +160,13 @@ extension FuzzTarget {
         _ = token.effectiveMinimum(.seconds(10))
         _ = "\(token.expiresAtWall)"
         _ = ServedToken.accessToken(in: UnsafeRawBufferPointer(rebasing: opened.dropFirst(ServedToken.headerBytes)))
+      case 5:
+        guard let record = try? KeySetRecord(opened) else { return }
+        try hold(try record.encoded.withUnsafeBytes { try KeySetRecord($0) } == record, "another key set")
+        let now = Timestamp(milliseconds: 1_795_000_000_000)
+        _ = (record.isFresh(at: now), record.isUsable(at: now), record.mayBeDoubted(at: now))
+        let lifetime = KeySetRecord.lifetime(cacheControl: record.entityTag)
+        try hold(lifetime >= KeySetRecord.lifetimeMin && lifetime <= KeySetRecord.ageMax, "a lifetime out of bounds")
       default:
         guard let header = SealedHeader(opened) else { return }
         try hold(header.prefix.count == SealedHeader.nonceOffset, "the head has another length")
@@ -200,11 +207,15 @@ extension FuzzTarget {
       ClientKeyMaterial(algorithm: .es384, kid: "k", publicJWK: ["kty": "EC", "x": "AA"], privateBytes: []), of: id,
       createdAt: moment.wall, signsFrom: moment.wall)
     let header = SealedHeader(recordVersion: 1, keyID: 2, generation: 3)
+    var keys = KeySetRecord(
+      issuer: "https://i", url: "https://i/k", at: moment.wall, lifetime: .seconds(300), body: [1])
+    keys.doubtedAt = moment.wall
+    keys.entityTag = "no-cache, max-age=\"60\""
     return [
       [0] + grant.encoded, [1] + flight.encoded, [2] + RefreshTokenRecord(current: [1, 2], previous: [3]).encoded,
       [3] + [UInt8](repeating: 9, count: 8).withUnsafeBytes { key.encoded(privateHalf: $0) },
       [4] + token.header + Array("\"access_token\":\"a\"".utf8),
-      [5] + header.prefix + [UInt8](repeating: 0, count: 40),
+      [5] + keys.encoded, [6] + header.prefix + [UInt8](repeating: 0, count: 40),
     ]
   }
 }

@@ -65,7 +65,7 @@ struct AccessTests {
       let stranger = try OtherProgram(stage, uid: Self.nobody, gid: Self.nobody, name: "stranger")
       for (method, parameters) in [
         ("token.get", ["connection": "c"]), ("connection.list", [:]), ("connection.get", ["connection": "c"]),
-        ("access.grant", ["principal": "everyone", "methods": ["*"]]), ("health.get", [:]),
+        ("access.grant", ["principal": "everyone", "methods": ["*"]]), ("health.get", [:]), ("store.compact", [:]),
       ] as [(String, WireJSON)] {
         let answer = try await stranger.call(method, parameters)
         #expect(code(answer) == .accessDenied, "\(method): \(answer)")

@@ -67,6 +67,33 @@ struct ClockTests {
     }
   }
 
+  @Test func `R6.08 old keys of an issuer are asked for by their tag, and do for a week while it cannot be reached`()
+    async throws
+  {
+    try await onShiftableStage { stage, shim in
+      func logIn(afterHours hours: Int) async throws -> String {
+        try shim.set(jump: 0, suspend: hours * 3600)
+        let now = time(nil) + hours * 3600
+        try await stage.server.settings([
+          "openid": [
+            "kid": "one", "published": ["one"],
+            "claims": ["iat": .integer(Int64(now)), "exp": .integer(Int64(now + 300))],
+          ]
+        ])
+        try await stage.logIn("app")
+        return try #require(try await stage.status("app")["identity"].string)
+      }
+      try await stage.createApp("app", ["scope": "openid patient/*.rs"])
+      #expect(try await logIn(afterHours: 0) == "verified")
+      #expect(try await logIn(afterHours: 23) == "verified")
+      #expect(try await logIn(afterHours: 25) == "verified")
+      #expect(try await stage.server.log(path: "/jwks").map { $0["status"] } == [200, 304])
+      try await stage.server.rule(["path": "/jwks", "status": 503])
+      #expect(try await logIn(afterHours: 25 + 7 * 24 - 1) == "verified")
+      #expect(try await logIn(afterHours: 25 + 7 * 24 + 1) == "unverified: the issuer's keys cannot be read")
+    }
+  }
+
   @Test(arguments: [86400, -86400])
   func `a jump while the daemon is down does not serve what has expired`(jump: Int) async throws {
     try await onShiftableStage { stage, shim in

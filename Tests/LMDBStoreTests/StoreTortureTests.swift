@@ -17,22 +17,28 @@ private func value(_ lane: Int, _ number: Int, _ part: Int) -> [UInt8] {
 @Suite struct `the store under kill -9` {
   private static var runs: Int { ProcessInfo.processInfo.environment["FHIRD_KILL_RUNS"].flatMap(Int.init) ?? 40 }
 
-  @Test(.timeLimit(.minutes(10))) func `every acknowledged batch is there, and every batch is whole`() throws {
+  @Test(.timeLimit(.minutes(10)), arguments: ["torture", "compact"])
+  func `every acknowledged batch is there, and every batch is whole`(_ mode: String) throws {
     let place = try StorePlace()
     var random = SystemRandomNumberGenerator()
     var last = lanes.map { _ in 0 }
+    var compactions = 0
+    func note(_ line: String) {
+      if line == "compacted" { compactions += 1 } else { self.note(line, &last) }
+    }
     for run in 0..<Self.runs {
-      let writer = try OtherProcess("torture", place.path)
+      let writer = try OtherProcess(mode, place.path)
       // A kill before the first answer, too: while the store is made or opened.
       let answers = run % 8 == 0 ? 0 : Int.random(in: 1...120, using: &random)
-      for _ in 0..<answers { note(try #require(try writer.line()), &last) }
+      for _ in 0..<answers { note(try #require(try writer.line())) }
       // Where in a commit the kill falls is the point of the test, so it is left to chance.
       usleep(UInt32.random(in: 0...20_000, using: &random))  // a random moment to kill at
       writer.kill()
-      while let line = try writer.line() { note(line, &last) }
+      while let line = try writer.line() { note(line) }
       try check(place, &last, run)
     }
     #expect(last.allSatisfy { $0 > 0 })
+    #expect((compactions > 0) == (mode == "compact"))
   }
 
   private func note(_ line: String, _ last: inout [Int]) {
@@ -49,6 +55,7 @@ private func value(_ lane: Int, _ number: Int, _ part: Int) -> [UInt8] {
   private func check(_ place: StorePlace, _ last: inout [Int], _ run: Int) throws {
     let store = try place.open()
     defer { store.close() }
+    #expect(!FileManager.default.fileExists(atPath: place.data + ".new"), "run \(run)")
     for lane in lanes {
       let stored =
         try store.value(at: RecordAddress(.jobs, "\(lane)")).flatMap { Int(String(decoding: $0, as: UTF8.self)) } ?? 0

@@ -6,6 +6,7 @@ import time
 import urllib.parse
 
 import assertions
+import openid
 
 GRANT_DEFAULTS = {
     "expires_in": 300,        # any JSON value; "absent" leaves the member out
@@ -30,6 +31,8 @@ GRANT_DEFAULTS = {
     "code_seconds": 60,
     "registration": None,     # {"token": null or what lets a request in, "answer": {…}}: dynamic registration (RFC 7591)
     "device": None,           # {"interval": 1}: device authorization (RFC 8628); members of its answer, "absent": left out
+    "openid": None,           # {"kid": …, "published": [kids], "claims": {…}}: an id_token for logins with that scope, signed
+                              # with the key `kid`; PREFIX/jwks publishes the keys `published`
     "assertion_jwks": None,   # a JWK set: clients without one of their own may sign with these (private_key_jwt)
 }
 CLIENT_METHODS = ["basic", "post", "private_key_jwt"]  # unless the client says otherwise
@@ -47,6 +50,7 @@ class Grants:
     """What a `World` knows of clients and their grants; `self.lock`, `self.settings`, `self.remember` are its own."""
 
     def reset_grants(self) -> None:
+        self.keys = openid.Keys()
         self.clients, self.codes, self.tokens, self.refresh = {}, {}, {}, {}
         self.devices = {}  # by user code
         self.dead_families, self.jtis = set(), set()
@@ -181,7 +185,7 @@ class Grants:
                 self.codes[code] = {
                     "client": client["client_id"], "redirect_uri": back, "scope": asked["scope"], "tenant": tenant,
                     "challenge": None if settings["pkce"] == "ignore" else asked.get("code_challenge"),
-                    "expires_at": time.time() + settings["code_seconds"], "used": False,
+                    "expires_at": time.time() + settings["code_seconds"], "used": False, "nonce": asked.get("nonce"),
                     "family": secrets.token_hex(8)}
                 answer["code"] = code
                 self.remember(code)
@@ -315,7 +319,11 @@ class Grants:
         elif verifier is not None and settings["pkce"] == "refuse":
             return refusal("invalid_request", "PKCE is not supported")
         known["used"] = True
-        return 200, self.issue(client, settings, known["scope"], known["family"])
+        answer = self.issue(client, settings, known["scope"], known["family"])
+        if settings["openid"] and "openid" in known["scope"].split():
+            answer["id_token"] = self.keys.id_token(settings["openid"]["kid"], tenant, client["client_id"],
+                                                    known["nonce"], settings["openid"].get("claims", {}))
+        return 200, answer
 
     def refreshed(self, client: dict, settings: dict, form: dict) -> tuple:
         known = self.refresh.get(form.get("refresh_token", ""))

@@ -12,6 +12,7 @@ assertions); one thread for each client connection. check.py drives all of it.
 The served tree. Any prefix works, each its own tenant: /a/fhir has its token endpoint at /a/token.
     PREFIX/fhir/.well-known/smart-configuration    PREFIX/fhir/metadata    PREFIX/fhir/Patient/1 …
     PREFIX/authorize (GET, POST; the user is there and says yes)    PREFIX/token    PREFIX/revoke    PREFIX/introspect    PREFIX/device    PREFIX/register
+    PREFIX/jwks
     /.well-known/oauth-authorization-server
 Control, JSON over HTTP on the control port:
     POST /_control/reset                 POST /_control/settings {…}   (world.py and grants.py have the defaults)
@@ -34,6 +35,7 @@ the true answer, after it was carried out; beside a body or json it is half of t
 """
 import base64
 import gzip
+import hashlib
 import json
 import socket
 import ssl
@@ -260,6 +262,9 @@ def served(entry: dict, method: str, url, headers: dict, form: dict, text: str, 
         entry["asked"] = json.loads(text)
         status, body = WORLD.register(headers, entry["asked"])
         return status, json.dumps(body).encode(), "application/json", {"Cache-Control": "no-store"}
+    if path.endswith("/jwks") and WORLD.settings["openid"]:
+        with WORLD.lock:
+            return tagged(headers, WORLD.keys.public(WORLD.settings["openid"]["published"]))
     fhir = path.find("/fhir")
     tenant = base + path[:max(fhir, 0)]
     if path.endswith("/.well-known/smart-configuration"):
@@ -315,6 +320,8 @@ def metadata(at: str) -> dict:
         more["registration_endpoint"] = at + "/register"
     if settings["device"] is not None:
         more["device_authorization_endpoint"] = at + "/device"
+    if settings["openid"]:
+        more["jwks_uri"] = at + "/jwks"
     if settings["declares_iss"]:
         more["authorization_response_iss_parameter_supported"] = True
     return {"issuer": at, "authorization_endpoint": at + "/authorize", "token_endpoint": at + "/token",
@@ -360,7 +367,7 @@ def oauth(name: str, entry: dict, method: str, at: str, headers: dict, form: dic
 
 def tagged(headers: dict, document: dict):
     content = json.dumps(document).encode()
-    tag = f'"{len(content)}"'
+    tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
     if headers.get("if-none-match") == tag:
         return 304, b"", "", {"ETag": tag}
     return 200, content, "application/json", {"ETag": tag}

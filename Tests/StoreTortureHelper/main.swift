@@ -45,13 +45,24 @@ func batch(_ lane: Int, _ number: Int) -> RecordBatch {
   return batch
 }
 
-func torture(_ directory: String) async {
+/// - Parameter compacting: between and during the batches, without end.
+func torture(_ directory: String, compacting: Bool) async {
   var options = LMDBStore.Options()
   // Small, so that growing is among the moments of a kill.
   options.mapBytes = 1 << 20
   let store: LMDBStore
   do { store = try LMDBStore.open(directory: directory, options: options) } catch { fail("\(error)") }
   await withTaskGroup(of: Void.self) { group in
+    if compacting {
+      group.addTask {
+        do throws(StoreError) {
+          while true {
+            _ = try await store.compact()
+            say("compacted")
+          }
+        } catch { fail("\(error)") }
+      }
+    }
     for lane in 0..<4 {
       group.addTask {
         do throws(StoreError) {
@@ -113,9 +124,10 @@ func setFormat(_ directory: String, _ number: UInt32) {
 }
 
 let arguments = CommandLine.arguments
-guard arguments.count >= 3 else { fail("usage: torture|hold|read|open DIRECTORY, format DIRECTORY NUMBER") }
+guard arguments.count >= 3 else { fail("usage: torture|compact|hold|read|open DIRECTORY, format DIRECTORY NUMBER") }
 switch arguments[1] {
-case "torture": await torture(arguments[2])
+case "torture": await torture(arguments[2], compacting: false)
+case "compact": await torture(arguments[2], compacting: true)
 case "read": holdRead(arguments[2])
 case "format": setFormat(arguments[2], UInt32(arguments.last ?? "") ?? 0)
 case "hold":

@@ -262,4 +262,24 @@ import Testing
     #expect(run.output.contains("unit lab.service"))
     #expect(run.output.contains("http:// to loopback is allowed"))
   }
+
+  @Test func `server compact says what the store has now and had before`() throws {
+    let done = StoreCompaction(bytesBefore: 1_288_490_189, bytesAfter: 12_582_912, records: 4321, seconds: 3.5)
+    let daemon = FakeDaemon(["store.compact": .result(Samples.json(done))])
+    let run = try Child.run(daemon.path, "server", "compact")
+    #expect(run.output == "the store has 12 MiB, before 1.2 GiB; 4321 records, 3 s\n")
+    let json = try Child.run(daemon.path, "server", "compact", "--json")
+    #expect(try object(json.output)?["bytes_after"] as? Int == 12_582_912)
+    let refusing = FakeDaemon([:])
+    #expect(try Child.run(refusing.path, "server", "compact").status != 0)
+  }
+
+  @Test func `health shows how large the store is and may become`() throws {
+    var health = Samples.health
+    health.store = StoreFacts(bytes: 1_300_000, bytesFree: 800, bytesMax: 64 << 30, records: 1)
+    let daemon = FakeDaemon(["health.get": .result(Samples.json(health))])
+    let run = try Child.run(daemon.path, "health")
+    #expect(
+      run.output.contains("store: 1.2 MiB, 800 bytes of it free, 1 record; the limit is 64 GiB\n"), "\(run.output)")
+  }
 }

@@ -158,6 +158,7 @@ extension StoreError {
   package var sentence: String {
     switch self {
     case .full(let detail): "the store is full: \(detail)"
+    case .nearlyFull(let detail): "the store is nearly full: \(detail)"
     case .readOnly(let path): "the store at \(path) cannot be written"
     case .conflict(let table): "a record of \(table.rawValue) was changed meanwhile"
     case .corrupt(let detail, _): "the store is damaged: \(detail)"
@@ -174,7 +175,11 @@ extension StoreError {
   /// What to do about it.
   package var cure: String {
     switch self {
-    case .full: "free space on the disk of the state directory; refreshes go on by themselves"
+    case .full:
+      "free space on the disk of the state directory, or raise FHIRD_STORE_BYTES_MAX; refreshes go on by themselves"
+    case .nearlyFull:
+      "delete connections that are not needed, or raise FHIRD_STORE_BYTES_MAX and restart fhird; "
+        + "fhirctl health shows how full the store is"
     case .readOnly: "make the state directory writable for fhird's user, or remount the file system read-write"
     case .conflict: "read it again and repeat the change"
     case .corrupt(_, let cure): cure

@@ -21,6 +21,7 @@ package struct Commands: CommandHandler {
   let tester: ConnectionTester
   let authorizer: Authorizer
   let gates: RequestGates
+  let store: any StoreMaintenance
   let signer: any ClientSigner
   let clock: any Clock
   let entropy: any Entropy
@@ -31,7 +32,8 @@ package struct Commands: CommandHandler {
 
   package init(
     engine: Engine, directory: Directory, health: any HealthSource, tester: ConnectionTester,
-    authorizer: Authorizer, signer: any ClientSigner, clock: any Clock, entropy: any Entropy, log: any EventLog,
+    authorizer: Authorizer, store: any StoreMaintenance, signer: any ClientSigner, clock: any Clock,
+    entropy: any Entropy, log: any EventLog,
     about: About,
     settings: any SettingsSource
   ) {
@@ -41,6 +43,7 @@ package struct Commands: CommandHandler {
     self.tester = tester
     self.authorizer = authorizer
     gates = RequestGates(clock: clock)
+    self.store = store
     self.signer = signer
     self.clock = clock
     self.entropy = entropy
@@ -83,6 +86,7 @@ package struct Commands: CommandHandler {
       case .accessList: return try encoded(listRules(decode(call), call.caller))
       case .accessGrant: return try await encoded(grantRule(decode(call), call.caller))
       case .accessRevoke: return try await encoded(revokeRule(decode(call), call.caller))
+      case .storeCompact: return try await encoded(compactStore(decode(call), call.caller))
       case .serverInfo: return try encoded(serverInfo(decode(call), call.caller))
       }
     } catch {
@@ -136,7 +140,7 @@ package struct Commands: CommandHandler {
       connections: try read { () throws(LedgerError) in try ledger.count(of: .connections) },
       grants: try read { () throws(LedgerError) in try ledger.count(of: .grants) },
       servers: await health.counts(), refreshesUnderWay: await engine.refreshesUnderWay, server: server,
-      warnings: settings.current.warnings)
+      store: try? store.facts(), warnings: settings.current.warnings)
   }
 }
 

@@ -85,7 +85,8 @@ extension Authorizer {
       ? "application/json+fhir, application/json;q=0.9" : "application/fhir+json, application/json;q=0.9"
   }
 
-  private static func validator(_ text: String) -> String? {
+  /// What a server is shown again: printable, and not without end.
+  static func validator(_ text: String) -> String? {
     text.utf8.count <= HealthProbe.validatorBytesMax && text.utf8.allSatisfy { (0x20...0x7E).contains($0) } ? text : nil
   }
 

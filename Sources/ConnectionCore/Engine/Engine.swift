@@ -234,6 +234,8 @@ package actor Engine {
   }
 
   func noteStore(_ error: StoreError?) {
+    // Said to whoever was refused; what is more important is written.
+    if case .nearlyFull = error { return }
     if let error, storeTrouble != error {
       log.record(
         .critical, "the store does not take writes",

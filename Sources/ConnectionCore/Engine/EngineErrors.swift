@@ -17,7 +17,7 @@ extension ControlError {
   package init(_ error: StoreError) {
     let code: ErrorCode =
       switch error {
-      case .full: .storeFull
+      case .full, .nearlyFull: .storeFull
       case .readOnly: .storeReadOnly
       case .conflict: .generationConflict
       case .corrupt, .unknownFormat, .unsafePermissions, .io, .alreadyOpen: .storeCorrupt

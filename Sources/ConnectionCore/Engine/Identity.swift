@@ -23,37 +23,20 @@ extension Authorizer {
     guard let issuer = pending.issuer ?? parts.claims["iss"]?.string else { return unverified("it names no issuer") }
     // An issuer that nobody but the token itself names proves nothing.
     guard pending.issuer != nil else { return unverified("the server's issuer is not known; set issuer") }
-    guard let keys = await keySet(of: issuer, id, connection) else {
+    guard let (keys, wasAsked) = await keySet(of: issuer, id, connection) else {
       return unverified("the issuer's keys cannot be read")
     }
-    guard signer.verifies(token, jwks: keys) else { return unverified("no key of the issuer verifies it") }
+    if !signer.verifies(token, jwks: keys.body) {
+      // Perhaps the issuer has changed its keys since.
+      guard !wasAsked, let renewed = await renewedKeySet(keys, id, connection),
+        signer.verifies(token, jwks: renewed.body)
+      else { return unverified("no key of the issuer verifies it") }
+    }
     let problems = IDTokenClaims.problems(
       claims: parts.claims, issuer: issuer, clientID: connection.fields.clientID ?? "", nonce: pending.nonce,
       nowSeconds: clock.wall().milliseconds / 1000)
     guard problems.isEmpty else { return unverified(problems.joined(separator: "; ")) }
     let told = (parts.claims.object ?? [:]).filter { Self.toldClaims.contains($0.key) && $0.value.string != nil }
     return Identity(claims: told, words: "verified")
-  }
-
-  /// The issuer's JWK Set: where discovery found it, else where OpenID Connect Discovery says (R2.10).
-  private func keySet(of issuer: String, _ id: ConnectionID, _ connection: ConnectionRecord) async -> [UInt8]? {
-    let insecure = exchange.settings.current.allowInsecureLoopback
-    func document(_ url: String) async -> [UInt8]? {
-      guard (try? EndpointURL(url, allowInsecureLoopback: insecure)) != nil,
-        let reply = try? await exchange.get(url, accept: "application/json", for: connection),
-        (200...299).contains(reply.status)
-      else { return nil }
-      return reply.body
-    }
-    if let known = ((try? ledger.discovery(id)) ?? nil)?.endpoints["jwks_uri"]?.url,
-      let keys = await document(known)
-    {
-      return keys
-    }
-    let bare = issuer.hasSuffix("/") ? String(issuer.dropLast()) : issuer
-    guard let metadata = await document(bare + "/.well-known/openid-configuration"),
-      let url = try? JSONDocument(metadata, limits: .small).root["jwks_uri"]?.string
-    else { return nil }
-    return await document(url)
   }
 }

@@ -10,7 +10,8 @@ extension Engine {
     do throws(LedgerError) {
       if try ledger.count(of: .pending) >= PendingAuthorization.countMax {
         // Those that have ended are remembered for a second callback only.
-        await forgetLogins(ended: true)
+        var after: [UInt8]?
+        repeat { after = try await forgetLogins(after: after, ended: true).next } while after != nil
         guard try ledger.count(of: .pending) < PendingAuthorization.countMax else { throw .store(.conflict(.pending)) }
       }
       try await ledger.commit(
@@ -221,34 +222,25 @@ extension Engine {
       [.event: "logins_lost", .count: "\(batch.writes.count)"])
   }
 
-  /// Forgets logins that ended or expired long enough ago.
+  /// Forgets logins that ended or expired long enough ago, a page of them.
   /// - Parameter ended: all that have ended, however short ago.
-  package func forgetLogins(ended: Bool = false) async {
+  package func forgetLogins(after key: [UInt8]?, ended: Bool = false) async throws(LedgerError) -> CleanupStep {
     let now = clock.wall()
-    var after: [UInt8]?
-    var forgotten: [RecordBatch.Write] = []
-    do throws(LedgerError) {
-      repeat {
-        let page = try ledger.page(of: .pending, after: after, limit: 500)
-        after = page.count < 500 ? nil : page.last?.key
-        for stored in page {
-          // One that does not open is of no use to anybody.
-          let pending = try? ledger.pending(in: stored).record
-          let isOver =
-            switch pending?.progress(at: now) {
-            case .pending, .redeeming: false
-            case .completed, .failed, .cancelled, .expired, nil: true
-            }
-          if pending?.isForgotten(at: now) ?? true || (ended && isOver) {
-            forgotten.append(.delete(RecordAddress(.pending, stored.key)))
-          }
-        }
-      } while after != nil
-      guard !forgotten.isEmpty else { return }
-      try await ledger.commit(RecordBatch(writes: forgotten))
-      log.record(.info, "old logins were forgotten", [.event: "logins_forgotten", .count: "\(forgotten.count)"])
-    } catch {
-      log.record(.warning, "old logins cannot be forgotten", [.event: "cleanup_failed", .detail: error.sentence])
+    let page = try ledger.page(of: .pending, after: key, limit: Self.loginsPage)
+    let forgotten = page.filter { stored in
+      // One that does not open is of no use to anybody.
+      guard let pending = try? ledger.pending(in: stored).record else { return true }
+      return switch pending.progress(at: now) {
+      case .pending, .redeeming: pending.isForgotten(at: now)
+      case .completed, .failed, .cancelled, .expired: ended || pending.isForgotten(at: now)
+      }
     }
+    if !forgotten.isEmpty {
+      try await ledger.commit(RecordBatch(writes: forgotten.map { .delete(RecordAddress(.pending, $0.key)) }))
+    }
+    return CleanupStep(removed: forgotten.count, next: page.count < Self.loginsPage ? nil : page.last?.key)
   }
+
+  /// Logins looked at in one transaction.
+  private static var loginsPage: Int { 500 }
 }

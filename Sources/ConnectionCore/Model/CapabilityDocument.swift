@@ -39,12 +39,12 @@ package struct CapabilityDocument: Sendable, Equatable {
 
   package init(_ bytes: UnsafeRawBufferPointer) throws(RecordMalformed) {
     let fields = try RecordReader(bytes)
-    guard let url = fields.text(Tag.url), let fetched = fields.word(Tag.fetchedAt),
-      let changed = fields.word(Tag.changedAt), let body = fields.bytes(Tag.body)
+    guard let url = fields.text(Tag.url), let fetched = fields.milliseconds(Tag.fetchedAt),
+      let changed = fields.milliseconds(Tag.changedAt), let body = fields.bytes(Tag.body)
     else { throw RecordMalformed("a capability document lacks a field") }
     self.url = url
-    fetchedAt = Timestamp(milliseconds: Int64(bitPattern: fetched))
-    changedAt = Timestamp(milliseconds: Int64(bitPattern: changed))
+    fetchedAt = Timestamp(milliseconds: fetched)
+    changedAt = Timestamp(milliseconds: changed)
     entityTag = fields.text(Tag.entityTag)
     lastModified = fields.text(Tag.lastModified)
     self.body = body

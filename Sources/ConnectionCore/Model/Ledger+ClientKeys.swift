@@ -137,22 +137,15 @@ extension Ledger {
     }
   }
 
-  /// Erases what is published no more, so that no private half lies about longer than it is of use.
-  /// - Returns: how many keys went.
-  package func eraseGoneClientKeys(now: Timestamp) async throws(LedgerError) -> Int {
-    var erased = 0
-    var after: [UInt8]?
-    repeat {
-      let page = try allClientKeys(after: after, limit: Self.erasePage)
-      let gone = page.keys.filter { ClientKeyPlan.state(of: $0, at: now) == .gone }
-      if !gone.isEmpty {
-        try await commit(
-          RecordBatch(writes: gone.map { .delete(Self.clientKeyAddress($0.connection, kid: $0.kid)) }))
-        erased += gone.count
-      }
-      after = page.next
-    } while after != nil
-    return erased
+  /// Erases what is published no more, so that no private half lies about longer than it is of use; a page of it.
+  package func eraseGoneClientKeys(after key: [UInt8]?, now: Timestamp) async throws(LedgerError) -> CleanupStep {
+    let page = try allClientKeys(after: key, limit: Self.erasePage)
+    let gone = page.keys.filter { ClientKeyPlan.state(of: $0, at: now) == .gone }
+    if !gone.isEmpty {
+      try await commit(
+        RecordBatch(writes: gone.map { .delete(Self.clientKeyAddress($0.connection, kid: $0.kid)) }))
+    }
+    return CleanupStep(removed: gone.count, next: page.next)
   }
 
   private static let erasePage = 200

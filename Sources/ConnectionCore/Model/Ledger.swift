@@ -124,6 +124,11 @@ package struct Ledger: Sendable {
     do { return try store.page(of: table, prefix: prefix, after: after, limit: limit) } catch { throw .store(error) }
   }
 
+  package func keys(of table: Table, prefix: [UInt8] = [], after: [UInt8]?, limit: Int) throws(LedgerError) -> [[UInt8]]
+  {
+    do { return try store.keys(of: table, prefix: prefix, after: after, limit: limit) } catch { throw .store(error) }
+  }
+
   package func count(of table: Table) throws(LedgerError) -> Int {
     do { return try store.count(of: table) } catch { throw .store(error) }
   }

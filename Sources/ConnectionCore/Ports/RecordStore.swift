@@ -54,6 +54,8 @@ package struct RecordBatch: Sendable {
 package enum StoreError: Error, Sendable, Equatable {
   /// The disk or the map limit is full; nothing of the batch was written, readers go on.
   case full(detail: String)
+  /// The batch was refused to leave room for what is more important; such batches are still written.
+  case nearlyFull(detail: String)
   case readOnly(path: String)
   /// A batch's condition did not hold; nothing was written.
   case conflict(Table)
@@ -73,6 +75,9 @@ package protocol RecordStore: Sendable {
 
   /// Up to `limit` records in key order, after `key` (exclusive; nil: from the start) and with this prefix.
   func page(of table: Table, prefix: [UInt8], after key: [UInt8]?, limit: Int) throws(StoreError) -> [StoredRecord]
+
+  /// The keys of up to `limit` records, as `page` has them: values may be large.
+  func keys(of table: Table, prefix: [UInt8], after key: [UInt8]?, limit: Int) throws(StoreError) -> [[UInt8]]
 
   func count(of table: Table) throws(StoreError) -> Int
 

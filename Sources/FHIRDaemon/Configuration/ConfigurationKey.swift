@@ -12,6 +12,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
   case requestTimeout = "FHIRD_REQUEST_TIMEOUT"
   case responseBytesMax = "FHIRD_RESPONSE_BYTES_MAX"
   case capabilityTTL = "FHIRD_CAPABILITY_TTL"
+  case storeBytesMax = "FHIRD_STORE_BYTES_MAX"
   case auditRetentionDays = "FHIRD_AUDIT_RETENTION_DAYS"
   case clientsMax = "FHIRD_CLIENTS_MAX"
   case logLevel = "FHIRD_LOG_LEVEL"
@@ -53,6 +54,8 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case .requestTimeout: .duration(1000...600_000)
     case .responseBytesMax: .bytes(64 << 10...1 << 30)
     case .capabilityTTL: .duration(60_000...30 * 86_400_000)
+    // The least is a few thousand grants; the most is what the store grows to without a limit.
+    case .storeBytesMax: .bytes(16 << 20...4 << 40)
     case .auditRetentionDays: .count(1...36_500)
     case .clientsMax: .count(1...1_000_000)
     case .logLevel: .logLevel
@@ -73,6 +76,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case .requestTimeout: "60s"
     case .responseBytesMax: "64MiB"
     case .capabilityTTL: "86400s"
+    case .storeBytesMax: "64GiB"
     case .auditRetentionDays: "400"
     case .clientsMax: "10240"
     case .logLevel: "notice"
@@ -110,6 +114,8 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case .requestTimeout: "how long a whole request to a server may take"
     case .responseBytesMax: "the longest answer that is read from a server, after decompression"
     case .capabilityTTL: "how long discovered endpoints and capabilities are good for"
+    case .storeBytesMax:
+      "how large the store's file may grow; from 90 % of it on caches are not written, from 95 % on only tokens"
     case .auditRetentionDays: "days that audit entries are kept"
     case .clientsMax: "local programs connected at the same time"
     case .logLevel: "the least urgent entries that are logged"

@@ -125,6 +125,7 @@ struct ConfigurationReader {
       requestTimeout: duration(.requestTimeout, found),
       responseBytesMax: number(.responseBytesMax, found),
       capabilityTTL: duration(.capabilityTTL, found),
+      storeBytesMax: number(.storeBytesMax, found),
       auditRetentionDays: number(.auditRetentionDays, found),
       clientsMax: number(.clientsMax, found),
       logLevel: value(.logLevel, found, otherwise: .notice) { LogLevel(name: $0.lowercased()) },

@@ -40,6 +40,7 @@ package struct DaemonConfiguration: Sendable, Hashable {
   package var requestTimeout: Instant.Span
   package var responseBytesMax: Int
   package var capabilityTTL: Instant.Span
+  package var storeBytesMax: Int
   package var auditRetentionDays: Int
   package var clientsMax: Int
   package var logLevel: LogLevel

@@ -46,7 +46,9 @@ struct Daemon: Sendable {
     let entropy = KernelEntropy()
     let names = SystemNames()
     let settings = SettingsBox(configuration)
-    let store = try StartFailure.store(in: try places.stateDirectory(), seams.storeOptions)
+    var storeOptions = seams.storeOptions
+    storeOptions.bytesMax = configuration.storeBytesMax
+    let store = try StartFailure.store(in: try places.stateDirectory(), storeOptions)
     let key = try StartFailure.wrap { () throws(VaultError) in try MasterKey.load(places.keySource(store)) }
     if key.wasCreated, let path = places.madeKeyPath {
       log.record(
@@ -69,14 +71,14 @@ struct Daemon: Sendable {
     let engine = Engine(
       executor: QueueExecutor(label: "fhird.engine"), ledger: ledger, source: source, scheduler: refresh, book: book,
       clock: clock, entropy: entropy, log: log, options: configuration.engineOptions)
-    let overseer = Overseer(engine: engine, ledger: ledger, notifier: notifier, log: log)
+    let overseer = Overseer(engine: engine, ledger: ledger, store: store, notifier: notifier, log: log)
     let directory = Directory(ledger: ledger, book: book, names: names)
     commands = Commands(
       engine: engine, directory: directory, health: overseer,
       tester: ConnectionTester(
         exchange: exchange, source: source, engine: engine, ledger: ledger, clock: clock,
         canReadFile: { unsafe access($0, R_OK) == 0 }),
-      authorizer: source, signer: signer, clock: clock, entropy: entropy, log: log,
+      authorizer: source, store: store, signer: signer, clock: clock, entropy: entropy, log: log,
       about: Commands.About(version: productVersion, pid: getpid(), startedAt: clock.wall()), settings: settings)
     var options = ControlOptions()
     options.clientsMax = configuration.clientsMax
@@ -104,8 +106,7 @@ struct Daemon: Sendable {
     self.health = HealthLoop(
       probe: HealthProbe(exchange: exchange, ledger: ledger, clock: clock), clock: clock, entropy: entropy, log: log,
       settings: settings, changed: { overseer.somethingChanged() })
-    self.cleanup = CleanupLoop(
-      store: store, ledger: ledger, engine: engine, book: book, clock: clock, log: log)
+    self.cleanup = CleanupLoop(store: store, engine: engine, book: book, clock: clock, log: log)
     self.overseer = overseer
   }
 
@@ -120,7 +121,7 @@ struct Daemon: Sendable {
       try await refresh.start(engine)
       try await health.start()
       try await cleanup.start()
-      try await overseer.start(parts(), loop: health)
+      try await overseer.start(parts(), loop: health, cleanup: cleanup)
       try await control.start()
     } catch {
       throw StartFailure("\(error)", cure: "raise the limit of open files of fhird", status: EX_OSERR)

@@ -47,6 +47,10 @@
       try store.page(of: table, prefix: prefix, after: key, limit: limit)
     }
 
+    func keys(of table: Table, prefix: [UInt8], after key: [UInt8]?, limit: Int) throws(StoreError) -> [[UInt8]] {
+      try store.keys(of: table, prefix: prefix, after: key, limit: limit)
+    }
+
     func count(of table: Table) throws(StoreError) -> Int { try store.count(of: table) }
 
     func commit(_ batch: RecordBatch) async throws(StoreError) {

@@ -29,9 +29,11 @@ actor Overseer: HealthSource {
 
   private let engine: Engine
   private let ledger: Ledger
+  private let store: any StoreMaintenance
   private let notifier: Notifier
   private let log: any EventLog
   private var loop: HealthLoop?
+  private var cleanup: CleanupLoop?
   private var parts: [Part] = []
   /// By name: ticks since a part was asked and did not answer.
   private var missed: [String: Int] = [:]
@@ -41,17 +43,19 @@ actor Overseer: HealthSource {
   private var lastStatus = ""
   private var isServing = false
 
-  init(engine: Engine, ledger: Ledger, notifier: Notifier, log: any EventLog) {
+  init(engine: Engine, ledger: Ledger, store: any StoreMaintenance, notifier: Notifier, log: any EventLog) {
     self.engine = engine
     self.ledger = ledger
+    self.store = store
     self.notifier = notifier
     self.log = log
   }
 
   /// The store is watched through the engine, which knows how the last write went.
-  func start(_ parts: [Part], loop: HealthLoop) throws(LinuxError) {
+  func start(_ parts: [Part], loop: HealthLoop, cleanup: CleanupLoop) throws(LinuxError) {
     self.parts = parts
     self.loop = loop
+    self.cleanup = cleanup
     if let watchdog = notifier.watchdogInterval {
       tick = min(tick, Instant.Span(milliseconds: max(1, watchdog.milliseconds / Self.ticksPerWatchdog)))
     }
@@ -149,20 +153,41 @@ actor Overseer: HealthSource {
       return ComponentHealth(
         name: part.name, state: hangs ? "failed" : "ok", detail: hangs ? "does not answer" : nil)
     }
-    list.append(await store())
+    list.append(await storeHealth())
+    // Not a part: its queue may wait for a name service.
+    if let cleanup { list.append(cleanup.component) }
     return list
   }
 
-  private func store() async -> ComponentHealth {
+  private func storeHealth() async -> ComponentHealth {
     if missed["engine", default: 0] >= Self.ticksMissedMax {
       return ComponentHealth(name: "store", state: "failed", detail: "the engine does not answer")
     }
     if let trouble = await engine.storeState {
       return ComponentHealth(name: "store", state: "degraded", detail: "\(trouble.sentence); \(trouble.cure)")
     }
+    var findings: [String] = []
     let unreadable = await engine.unreadableCount
+    if unreadable > 0 { findings.append("\(unreadable) records do not open; the journal names them") }
+    if let fullness = (try? store.facts())?.fullness { findings.append(fullness) }
     return ComponentHealth(
-      name: "store", state: unreadable == 0 ? "ok" : "degraded",
-      detail: unreadable == 0 ? nil : "\(unreadable) records do not open; the journal names them")
+      name: "store", state: findings.isEmpty ? "ok" : "degraded",
+      detail: findings.isEmpty ? nil : findings.joined(separator: "; "))
+  }
+}
+
+extension StoreFacts {
+  /// Who is refused because of the store's limit; nil: nobody.
+  fileprivate var fullness: String? {
+    let purposes = RecordBatch.Purpose.allCases.filter { bytesInUse > bytesMax / 100 * $0.rawValue }
+    guard let refused = purposes.last else { return nil }
+    let who =
+      switch refused {
+      case .cache: "caches are not written any more"
+      case .ordinary: "only tokens are written any more"
+      case .essential: "nothing is certain to be written any more"
+      }
+    return "\(bytesInUse) of \(bytesMax) bytes (FHIRD_STORE_BYTES_MAX) are in use: \(who); "
+      + StoreError.nearlyFull(detail: "").cure
   }
 }

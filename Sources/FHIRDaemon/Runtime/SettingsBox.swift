@@ -36,6 +36,7 @@ extension DaemonConfiguration {
     if socketPath != other.socketPath { keys.append(.socket) }
     if allowInsecureLoopback, !startedInsecure { keys.append(.allowInsecureLoopback) }
     if clientsMax != other.clientsMax { keys.append(.clientsMax) }
+    if storeBytesMax != other.storeBytesMax { keys.append(.storeBytesMax) }
     return keys
   }
 }

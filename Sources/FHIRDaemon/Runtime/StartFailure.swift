@@ -20,7 +20,7 @@ struct StartFailure: Error, Sendable {
     let status: Int32 =
       switch error {
       case .alreadyOpen: EX_TEMPFAIL
-      case .full, .io, .conflict, .closed: EX_IOERR
+      case .full, .nearlyFull, .io, .conflict, .closed: EX_IOERR
       case .readOnly, .corrupt, .unknownFormat, .unsafePermissions: EX_CONFIG
       }
     self.init(error.sentence, cure: error.cure, status: status)
