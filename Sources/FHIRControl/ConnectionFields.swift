@@ -46,6 +46,9 @@ public struct ConnectionFields: ControlParameters, Hashable {
   public var proxy: String?
   /// Origins other than the base URL's that the token may be sent to.
   public var allowedOrigins: [String]?
+  /// Origins in the server's links to next pages, and what they are read as: for a server that does not know its own name
+  /// behind a proxy.
+  public var linkRewrites: [String: String]?
   public var refresh: RefreshFields?
   public var health: HealthFields?
   public var requests: RequestFields?
@@ -84,6 +87,7 @@ public struct ConnectionFields: ControlParameters, Hashable {
     case caFile = "ca_file"
     case clientCertificateFile = "client_certificate_file"
     case allowedOrigins = "allowed_origins"
+    case linkRewrites = "link_rewrites"
     case searchMethod = "search_method"
     case fhirVersion = "fhir_version"
     case sendsFHIRVersion = "sends_fhir_version"

@@ -152,6 +152,13 @@ struct ConnectionFlags: ParsableArguments {
   var allowedOrigins: [String] = []
 
   @Option(
+    name: [.customLong("link-rewrite"), .customLong("link-rewrites")], parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "An origin in the server's links, and what it is read as: for a server that does not know its own name behind a "
+        + "proxy; repeatable.", valueName: "from=to"))
+  var linkRewrites: [Pair] = []
+
+  @Option(
     help: ArgumentHelp("ahead (before expiry) or on_demand (when somebody asks).", valueName: "mode"),
     completion: .list(["ahead", "on_demand"]))
   var refreshMode: String?
@@ -262,6 +269,7 @@ extension ConnectionFlags {
     fields.searchMethod = searchMethod
     fields.fhirVersion = fhirVersion
     fields.sendsFHIRVersion = sendsFHIRVersion
+    fields.linkRewrites = try Self.dictionary(linkRewrites.map { ($0.key, $0.value) }, "--link-rewrite")
     fields.labels = try Self.dictionary(labels.map { ($0.key, $0.value) }, "--label")
     fields.additionalNotes = additionalNotes
     return fields
@@ -299,6 +307,7 @@ enum FieldFlag {
     case "extra_headers": "--extra-header"
     case "allowed_origins": "--allowed-origin"
     case "labels": "--label"
+    case "link_rewrites": "--link-rewrite"
     case "health.enabled": "--health"
     case _ where ConnectionFields.parameterNames.contains(String(field.prefix { $0 != "." })):
       "--" + field.replacing("_", with: "-").replacing(".", with: "-")

@@ -117,6 +117,56 @@ struct PeerTests {
     await peer.end()
   }
 
+  /// FHIR behind a real check of the token (introspection, at every request), in TLS.
+  private func playAccess(
+    _ stage: Stage, _ peer: Peer, _ fields: (String, WireJSON) -> WireJSON
+  ) async throws {
+    // R9.05: pages of a real server, by its own links.
+    let all = try await stage.daemon.fhirctl(["fhir", "search", "good", "Patient", "_count=7", "--all"])
+    let ids = try all.output.split(separator: "\n").map { try WireJSON(parsing: String($0))["id"].string ?? "" }
+    #expect(ids.count == 25 && Set(ids).count == 25, "\(all)")
+    let patient: WireJSON = ["resource_type": "Patient", "id": "example-patient-1"]
+    func read(_ name: String) async throws -> Answer {
+      try await stage.control.call("fhir.read", patient.merging(["connection": .string(name)]), within: 130)
+    }
+    // R7.09: a token that its own server has ended is replaced, and nobody notices.
+    let token = try await stage.control.result("token.get", ["connection": "good"])["access_token"].string ?? ""
+    let revoked = try await runProgram(
+      try #require(TestMachine.program("curl")),
+      [
+        "-s", "--cacert", peer.variable("CA_FILE", in: "nginx"), "-o", "/dev/null", "-w", "%{http_code}", "-K", "-",
+        peer.variable("REVOKE", in: "as"),
+      ],
+      input: "user = \"\(peer.variable("BACKEND_ID", in: "as")):\(peer.variable("BACKEND_SECRET", in: "as"))\"\n"
+        + "data = \"token=\(token)\"\n")
+    #expect(revoked.output == "200")
+    #expect(try await read("good").result["resource"]["id"] == "example-patient-1")
+    #expect(try await stage.control.result("token.get", ["connection": "good"])["access_token"].string != token)
+    // A scope that does not cover it.
+    try await stage.control.result("connection.create", fields("narrow", ["scope": "system/Observation.rs"]))
+    #expect(code(try await read("narrow")) == .fhirAuthorization)
+    // R9.11: five requests a second are let through there; twelve at once all come, in their time.
+    let limited = peer.variable("FHIR", in: "nginx").replacing("/fhir", with: "/limited/fhir")
+    try await stage.control.result(
+      "connection.create",
+      [
+        "connection_name": "limited", "fhir_base_url": .string(limited), "auth_method": "none",
+        "ca_file": .string(peer.variable("CA_FILE", in: "nginx")), "health": ["enabled": false],
+      ])
+    let daemon = stage.daemon
+    try await withThrowingTaskGroup(of: Answer.self) { group in
+      for number in 1...12 {
+        group.addTask {
+          try await daemon.connect().call(
+            "fhir.read",
+            ["connection": "limited", "resource_type": "Patient", "id": .string("example-patient-\(number)")],
+            within: 130)
+        }
+      }
+      for try await answer in group { #expect(answer.succeeded, "\(answer)") }
+    }
+  }
+
   private func playStack(_ stage: Stage, _ peer: Peer) async throws {
     let ca = peer.variable("CA_FILE", in: "nginx")
     let base = peer.variable("FHIR", in: "nginx")
@@ -147,16 +197,7 @@ struct PeerTests {
     #expect(curl.output == "200")
     let test = try await stage.control.result("connection.test", ["connection": "good"], within: 130)
     #expect(test["passed"] == true, "\(test.text)")
-    // R9.05: pages of a real server, through TLS and a proxy, by its own links.
-    var search: WireJSON = ["connection": "good", "resource_type": "Patient", "params": ["_count=7"]]
-    var ids: [String] = []
-    for _ in 1...20 {
-      let page = try await stage.control.result("fhir.search", search)
-      ids += page["resources"].array.compactMap { $0["id"].string }
-      guard let next = page["next"].string else { break }
-      search = search.merging(["page": .string(next)] as WireJSON)
-    }
-    #expect(ids.count == 25 && Set(ids).count == 25, "\(ids)")
+    try await playAccess(stage, peer, fields)
     #expect(
       code(try await ask("post", ["client_authentication": "client_secret_post"])) == nil, "client_secret_post")
 

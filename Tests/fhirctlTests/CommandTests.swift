@@ -81,7 +81,8 @@ import Testing
       "https://a/2", "--issuer", "https://a", "--revocation-url", "https://a/3", "--introspection-url", "https://a/4",
       "--scope", "system/*.rs", "--aud", "https://h", "--basic-encoding", "raw", "--extra-parameter", "a=b=c",
       "--extra-parameter", "d=", "--extra-header", "Epic-Client-ID: x:y", "--ca-file", "ca.pem", "--proxy",
-      "http://p:3128", "--allowed-origin", "https://o1", "--allowed-origin", "https://o2", "--refresh-mode",
+      "http://p:3128", "--allowed-origin", "https://o1", "--allowed-origin", "https://o2", "--link-rewrite",
+      "http://in:8080=https://h", "--refresh-mode",
       "on_demand",
       "--refresh-margin-seconds", "60", "--refresh-min-interval-seconds", "30.5", "--health-interval-seconds", "20",
       "--no-health", "--fhir-version", "4.0.1", "--sends-fhir-version", "--search-method", "post",
@@ -104,7 +105,7 @@ import Testing
       "aud": #""https://h""#, "basic_encoding": #""raw""#, "extra_parameters": #"{"a":"b=c","d":""}"#,
       "extra_headers": #"{"Epic-Client-ID":"x:y"}"#, "proxy": #""http://p:3128""#,
       "ca_file": "\"\(FileManager.default.currentDirectoryPath)/ca.pem\"",
-      "allowed_origins": #"["https://o1","https://o2"]"#,
+      "allowed_origins": #"["https://o1","https://o2"]"#, "link_rewrites": #"{"http://in:8080":"https://h"}"#,
       "refresh":
         #"{"keep_alive_seconds":7200,"margin_seconds":60,"min_interval_seconds":30.5,"mode":"on_demand","replay":"never","replay_within_seconds":20}"#,
       "health": #"{"enabled":false,"interval_seconds":20}"#, "fhir_version": #""4.0.1""#, "sends_fhir_version": "true",

@@ -221,6 +221,13 @@ extension ConnectionRecord {
   }
 
   var allowedOrigins: Set<Origin> { Set((fields.allowedOrigins ?? []).compactMap { Origin(of: $0) }) }
+
+  var linkRewrites: [Paging.Rewrite] {
+    (fields.linkRewrites ?? [:]).compactMap { from, to in
+      guard let from = Origin(of: from), let to = Origin(of: to) else { return nil }
+      return Paging.Rewrite(from: from, to: to)
+    }
+  }
 }
 
 extension ControlError {

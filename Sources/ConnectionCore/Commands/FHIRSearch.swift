@@ -16,13 +16,14 @@ extension Commands {
     let limits = try Self.limits(parameters)
     let allowed = Dictionary(
       uniqueKeysWithValues: target.connection.allowedOrigins.map { ($0, Paging.Permission.withToken) })
+    let rewrites = target.connection.linkRewrites
     var paging: Paging
     let request: FHIRRequest
     if let page = parameters.page {
       request = try Self.page(page, target)
-      paging = Paging(resuming: page, of: first, limits: limits, allowed: allowed)
+      paging = Paging(resuming: page, of: first, limits: limits, allowed: allowed, rewrites: rewrites)
     } else {
-      (request, paging) = (first, Paging(first, limits: limits, allowed: allowed))
+      (request, paging) = (first, Paging(first, limits: limits, allowed: allowed, rewrites: rewrites))
     }
     guard isStream else {
       let exchange: FHIRExchange
