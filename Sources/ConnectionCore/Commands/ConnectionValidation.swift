@@ -252,11 +252,25 @@ package struct ConnectionValidator: Sendable {
     range(
       &draft, "health.interval_seconds", draft.fields.health?.intervalSeconds,
       Limit.healthIntervalMin...Limit.secondsMax)
+    checkMaintenance(&draft)
     if let version = draft.fields.fhirVersion {
       let names = ["DSTU2", "STU3", "R4", "R4B", "R5"]
       let numbers = version.utf8.allSatisfy { $0 == 46 || ($0 >= 48 && $0 <= 57) }
       if !names.contains(version), !numbers || version.utf8.count > 16 {
         draft.refuse("fhir_version", "expected DSTU2, STU3, R4, R4B, R5 or a number like 4.0.1")
+      }
+    }
+  }
+
+  private func checkMaintenance(_ draft: inout Draft) {
+    let windows = draft.fields.health?.maintenance ?? []
+    if windows.count > MaintenanceWindow.countMax {
+      draft.refuse(
+        "health.maintenance", "has \(windows.count) windows, \(MaintenanceWindow.countMax) are allowed")
+    }
+    for text in windows.prefix(MaintenanceWindow.countMax) {
+      do { _ = try MaintenanceWindow(text) } catch {
+        draft.refuse("health.maintenance", "\(Words.clean(text, max: 60).debugDescription) \(error.sentence)")
       }
     }
   }

@@ -189,6 +189,7 @@ extension Engine {
         grant.lastError = nil
       }
     }
+    grant.noteState(since: found?.record, at: clock.wall())
     let address = Ledger.grantAddress(key)
     batch.conditions.append(.init(address, found?.generation))
     batch.writes += [

@@ -26,11 +26,11 @@ package actor Engine {
   let entropy: any Entropy
   let book: AccessBook
   let scheduler: any RefreshScheduler
-  private let source: any TokenSource
+  let source: any TokenSource
   private var options: Options
 
   var runs: [GrantKey: GrantRun] = [:]
-  private var gates: EndpointGates
+  private(set) var gates: EndpointGates
   private var serials: UInt64 = 0
   private var isStopping = false
   private var stopWaiters: [CheckedContinuation<Void, Never>] = []
@@ -340,7 +340,11 @@ package actor Engine {
 
   private func leaveGate(_ endpoint: String?, _ key: GrantKey, _ verdict: EndpointGates.Verdict) {
     var next: [GrantKey] = []
-    if let endpoint { next = gates.left(endpoint, verdict, at: clock.now(), chance: chance()) }
+    if let endpoint {
+      let wasTripped = gates.isTripped(endpoint)
+      next = gates.left(endpoint, verdict, at: clock.now(), chance: chance())
+      tell(endpoint, wasTripped: wasTripped, verdict)
+    }
     while let key = next.popLast() {
       if runs[key]?.isQueued == true {
         enter(key)
