@@ -195,6 +195,49 @@ struct HealthTests {
     }
   }
 
+  @Test func `R9.01 a server that answers with a page unless it is asked by _format is asked so, at once`() async throws
+  {
+    try await onShiftableStage { stage, shim in
+      try await stage.server.rule(["path": "/fhir/metadata", "body": "<html>a page</html>", "times": 1])
+      try await stage.create(
+        "c",
+        Self.daily.merging([
+          "auth_method": "none", "client_id": .null, "client_secret": .null, "client_authentication": .null,
+          "scope": .null,
+        ]))
+      let watch = Watch(stage, shim)
+      let health = try await watch.check()
+      #expect(
+        health["metadata"]["state"] == "healthy" && health["metadata"]["document"] == "metadata", "\(health.text)")
+      #expect(health["token"]["state"] == "off" && health["grants"]["state"] == "off")
+      let queries = try await watch.probes("/fhir/metadata").map { $0["query"] }
+      #expect(queries.prefix(2) == ["", "_format=json"] && !queries.dropFirst(2).contains(""), "\(queries)")
+      #expect(watch.events("metadata_health").isEmpty)
+    }
+  }
+
+  @Test(arguments: [true, false])
+  func `a large statement that comes anew every time is asked for in the small form, where that is known`(
+    isKnown: Bool
+  ) async throws {
+    try await onShiftableStage { stage, shim in
+      try await stage.server.settings(["discovery": "capability-statement"])
+      let large: WireJSON = [
+        "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
+        "description": .string(String(repeating: "long ", count: 20_000)),
+      ]
+      let rule: WireJSON = ["path": "/fhir/metadata", "json": large]
+      try await stage.server.rule(isKnown ? rule.merging(["times": 1]) : rule)
+      try await stage.create("c", Self.daily)
+      let watch = Watch(stage, shim)
+      for _ in 0..<4 { #expect(try await watch.check()["metadata"]["state"] == "healthy") }
+      let queries = try await watch.probes("/fhir/metadata").map { $0["query"] }
+      let expected: [WireJSON] =
+        isKnown ? ["", "_summary=true", "_summary=true", "_summary=true"] : ["", "_summary=true", "", ""]
+      #expect(Array(queries.prefix(4)) == expected, "\(queries)")
+    }
+  }
+
   @Test func `a page where a document was is trouble of the metadata, not of the server`() async throws {
     try await watched { watch in
       try await watch.check()
