@@ -62,6 +62,13 @@ extension ServerWatch {
     #expect(watch.lastReadAt == at(0))
   }
 
+  @Test func `of a server that never answered nothing is known but why`() {
+    var watch = ServerWatch()
+    #expect(watch.probed(down, .unread("refused"), at: 0).map(\.aspect) == [.server])
+    #expect(watch.metadata.state == .unknown && watch.metadata.reason == "refused")
+    #expect(watch.probed(well, at: 10).map(\.aspect) == [.metadata])
+  }
+
   @Test func `in a maintenance window nothing changes, and the time is counted as such`() {
     var watch = ServerWatch()
     watch.probed(well, at: 0)

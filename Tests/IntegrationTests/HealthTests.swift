@@ -330,6 +330,7 @@ struct HealthTests {
       let health = report["connection_health"].array[0]
       #expect(
         health["grants"]["state"] == "down" && health["grants"]["hint"] == "fhirctl login 'app'", "\(health.text)")
+      #expect(health["grants"]["since"] != .null)
       #expect(health["server"]["state"] == "off")
       let check = try await stage.control.call("health.check", ["connection": "app"])
       #expect(code(check) == .validationFailed && check.description.contains("--health"), "\(check)")

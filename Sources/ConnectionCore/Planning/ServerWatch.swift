@@ -172,6 +172,7 @@ package struct ServerWatch: Sendable, Equatable {
     case .trouble(let words): return (.degraded, words)
     case .unknown(let words): return (.unknown, words)
     case .unread(let words):
+      if metadata.state == .unknown { return (.unknown, words) }
       guard let lastReadAt, now - lastReadAt > staleAfter else { return nil }
       let read = Timestamp(milliseconds: wall.milliseconds - (now - lastReadAt).milliseconds)
       return (.degraded, "stale: last read at \(read); \(words)")

@@ -34,11 +34,16 @@ actor HealthLoop {
   }
 
   struct Server {
-    var watch = ServerWatch()
+    var watch: ServerWatch
     fileprivate var watchers: [ConnectionID: Watcher] = [:]
     fileprivate var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
-    /// When its record was written last by this process.
+    /// When its record was written last, or read; nil: it has none, or the last write failed.
     var savedAt: Instant?
+
+    init(watch: ServerWatch = ServerWatch(), savedAt: Instant? = nil) {
+      self.watch = watch
+      self.savedAt = savedAt
+    }
 
     /// One of the connections that want it watched.
     fileprivate var prober: ConnectionID? { watchers.first { $0.value.isEnabled }?.key }
@@ -121,7 +126,7 @@ actor HealthLoop {
   /// - Returns: whether this server is probed from now on, and was not before.
   private func place(_ id: ConnectionID, _ record: ConnectionRecord, firstAt: Instant) -> Bool {
     let url = record.baseURL
-    var server = servers[url] ?? Server(watch: restored(url))
+    var server = servers[url] ?? restored(url)
     let wasWatched = server.prober != nil
     server.watchers[id] = Watcher(record)
     servers[url] = server

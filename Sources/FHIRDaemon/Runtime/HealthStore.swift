@@ -15,16 +15,16 @@ extension HealthLoop {
   private static let batch = 50
 
   /// What the process before knew; a record that does not open is told and done without.
-  func restored(_ url: String) -> ServerWatch {
+  func restored(_ url: String) -> Server {
     do throws(LedgerError) {
-      guard var record = try ledger.health(url, on: clock), record.baseURL == url else { return ServerWatch() }
+      guard var record = try ledger.health(url, on: clock), record.baseURL == url else { return Server() }
       record.watch.trimHistory(at: clock.wall())
-      return record.watch
+      return Server(watch: record.watch, savedAt: clock.now())
     } catch {
       log.record(
         .error, "what was known of a server's health does not open; it begins anew",
         [.event: "health_unreadable", .path: url, .detail: error.sentence])
-      return ServerWatch()
+      return Server()
     }
   }
 
@@ -69,7 +69,7 @@ extension HealthLoop {
   func erase(_ url: String) async { await commit([.delete(ledger.healthAddress(url))]) }
 
   func history(of baseURL: String, days: Int) -> ServerHistory {
-    let history = servers[baseURL]?.watch.history ?? restored(baseURL).history
+    let history = servers[baseURL]?.watch.history ?? restored(baseURL).watch.history
     return history.report(days: days, at: clock.wall())
   }
 
