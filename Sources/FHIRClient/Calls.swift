@@ -103,11 +103,38 @@ extension FHIRClient {
     try call(.connectionTest, parameters, timeoutSeconds: timeoutSeconds)
   }
 
-  /// - Parameter connection: nil asks about the daemon as a whole.
+  /// - Parameters:
+  ///   - connection: nil asks about the daemon alone.
+  ///   - historyDays: with a connection: the history of its server, 1 to 90 days of it.
   public func health(
-    connection: String? = nil, timeoutSeconds: Double? = nil
+    connection: String? = nil, historyDays: Int? = nil, timeoutSeconds: Double? = nil
   ) throws(ClientError) -> HealthReport {
-    try call(.healthGet, HealthParameters(connection: connection), timeoutSeconds: timeoutSeconds)
+    try call(
+      .healthGet,
+      HealthParameters(connection: connection, historyDays: historyDays, limit: connection == nil ? 0 : nil),
+      timeoutSeconds: timeoutSeconds)
+  }
+
+  /// The daemon and every connection that the caller may see, all pages of them; `nextCursor` is nil.
+  /// - Parameter timeoutSeconds: for each page.
+  public func healthOfAll(timeoutSeconds: Double? = nil) throws(ClientError) -> HealthReport {
+    var all: HealthReport?
+    var cursor: String?
+    for _ in 0..<Self.pagesMax {
+      let page: HealthReport = try call(.healthGet, HealthParameters(cursor: cursor), timeoutSeconds: timeoutSeconds)
+      var merged = all ?? page
+      if all != nil { merged.connectionHealth = (merged.connectionHealth ?? []) + (page.connectionHealth ?? []) }
+      merged.nextCursor = nil
+      guard let next = page.nextCursor else { return merged }
+      guard next != cursor else { break }
+      (all, cursor) = (merged, next)
+    }
+    throw ClientError(.protocolViolation, "the daemon's list of connections has no end")
+  }
+
+  /// Probes a connection's server now; joins a probe that is under way.
+  public func checkHealth(_ connection: String, timeoutSeconds: Double? = nil) throws(ClientError) -> HealthReport {
+    try call(.healthCheck, ConnectionReference(connection: connection), timeoutSeconds: timeoutSeconds)
   }
 
   public func accessRules(timeoutSeconds: Double? = nil) throws(ClientError) -> AccessRuleList {

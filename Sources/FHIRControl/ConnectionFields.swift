@@ -136,12 +136,15 @@ public struct HealthFields: Codable, Sendable, Hashable {
   public var enabled: Bool?
   /// 10 to 86400.
   public var intervalSeconds: Double?
-  public init(enabled: Bool? = nil, intervalSeconds: Double? = nil) {
+  /// When trouble is no news: `Sun 02:00-04:00`, `daily 23:30-00:30` (UTC), `2026-12-01T22:00Z/2026-12-02T04:00Z`.
+  public var maintenance: [String]?
+  public init(enabled: Bool? = nil, intervalSeconds: Double? = nil, maintenance: [String]? = nil) {
     self.enabled = enabled
     self.intervalSeconds = intervalSeconds
+    self.maintenance = maintenance
   }
   enum CodingKeys: String, ListedCodingKey {
-    case enabled
+    case enabled, maintenance
     case intervalSeconds = "interval_seconds"
   }
   public static let names = CodingKeys.names

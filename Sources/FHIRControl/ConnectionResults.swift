@@ -101,26 +101,6 @@ public struct TokenStatus: Codable, Sendable, Hashable {
   }
 }
 
-public enum HealthState: String, Codable, Sendable, CaseIterable { case unknown, healthy, degraded, down, off }
-
-/// One server's health: a state changes only after several equal results.
-public struct ServerHealth: Codable, Sendable, Hashable {
-  public var state: HealthState
-  public var since: Timestamp?
-  public var lastProbeAt: Timestamp?
-  public var nextProbeAt: Timestamp?
-  public var latencyMilliseconds: Double?
-  /// What the last probe said, in words.
-  public var detail: String?
-  public init(state: HealthState) { self.state = state }
-  enum CodingKeys: String, CodingKey {
-    case state, since, detail
-    case lastProbeAt = "last_probe_at"
-    case nextProbeAt = "next_probe_at"
-    case latencyMilliseconds = "latency_ms"
-  }
-}
-
 /// A connection without its secrets, with the state of its default grant and of its server.
 public struct ConnectionSummary: Codable, Sendable, Hashable {
   public var id: String

@@ -26,6 +26,7 @@ public enum ControlMethod: String, Sendable, CaseIterable, Codable {
   case keyList = "key.list"
   case jwksGet = "jwks.get"
   case healthGet = "health.get"
+  case healthCheck = "health.check"
   case accessList = "access.list"
   case accessGrant = "access.grant"
   case accessRevoke = "access.revoke"
@@ -40,7 +41,7 @@ public enum ControlMethod: String, Sendable, CaseIterable, Codable {
     case .connectionTest, .fhirRead, .fhirSearch, .fhirRequest: 120
     case .connectionRegister, .connectionSchema, .tokenGet, .tokenRefresh, .tokenRevoke, .tokenIntrospect,
       .authorizationStart,
-      .authorizationComplete:
+      .authorizationComplete, .healthCheck:
       60
     case .connectionCreate, .connectionUpdate, .connectionDelete, .connectionList, .connectionGet, .tokenStatus,
       .tokenList,

@@ -31,7 +31,7 @@ public struct ConnectionListParameters: ControlParameters {
   public static let parameterNames = CodingKeys.names
 }
 
-/// `connection.get`
+/// `connection.get`, `health.check`
 public struct ConnectionReference: ControlParameters {
   /// The connection's id or name.
   public var connection: String
@@ -140,9 +140,24 @@ public struct GrantReference: ControlParameters {
 /// `health.get`: one connection, or everything.
 public struct HealthParameters: ControlParameters {
   public var connection: String?
-  public init(connection: String? = nil) { self.connection = connection }
-  enum CodingKeys: String, ListedCodingKey { case connection }
+  /// With a connection: the history of its server, this many days of it, 1 to 90.
+  public var historyDays: Int?
+  /// Without a connection: how many connections a page has, 0 to 500; 100 unless given.
+  public var limit: Int?
+  /// `next_cursor` of the page before.
+  public var cursor: String?
+  public init(connection: String? = nil, historyDays: Int? = nil, limit: Int? = nil, cursor: String? = nil) {
+    self.connection = connection
+    self.historyDays = historyDays
+    self.limit = limit
+    self.cursor = cursor
+  }
+  enum CodingKeys: String, ListedCodingKey {
+    case connection, limit, cursor
+    case historyDays = "history_days"
+  }
   public static let parameterNames = CodingKeys.names
+  public static let historyDaysMax = 90
 }
 
 /// `access.grant`

@@ -1,4 +1,4 @@
-/// What the daemon answers about tokens, access, health and itself.
+/// What the daemon answers about tokens, access and itself.
 
 /// `token.get`: the one answer that carries a secret. Member names are RFC 6749's where it has them.
 public struct TokenResult: Codable, Sendable {
@@ -143,60 +143,5 @@ public struct ServerInfo: Codable, Sendable, Hashable {
     case name, version, pid, methods, caller, warnings
     case protocolVersion = "protocol_version"
     case startedAt = "started_at"
-  }
-}
-
-/// One part of the daemon: `engine`, `refresh_loop`, `health_loop`, `cleanup_loop`, `control_server`, `store`, `http`.
-public struct ComponentHealth: Codable, Sendable, Hashable {
-  public var name: String
-  /// `ok`, `degraded` or `failed`.
-  public var state: String
-  public var detail: String?
-  public init(name: String, state: String, detail: String? = nil) {
-    self.name = name
-    self.state = state
-    self.detail = detail
-  }
-}
-
-/// `health.get`
-public struct HealthReport: Codable, Sendable, Hashable {
-  /// `ok`, `degraded` or `failed`: the worst of the components; servers that are down do not count.
-  public var state: String
-  public var version: String
-  public var startedAt: Timestamp
-  public var components: [ComponentHealth]
-  public var connections: Int
-  public var grants: Int
-  /// How many servers are in each health state.
-  public var servers: [String: Int]
-  /// How many default grants are in each state; only those that are not well are counted one by one.
-  public var refreshesUnderWay: Int
-  /// The asked connection's server.
-  public var server: ServerHealth?
-  /// nil: an older daemon, or a store that cannot be read.
-  public var store: StoreFacts?
-  public var warnings: [String]
-  public init(
-    state: String, version: String, startedAt: Timestamp, components: [ComponentHealth], connections: Int, grants: Int,
-    servers: [String: Int], refreshesUnderWay: Int, server: ServerHealth?, store: StoreFacts? = nil,
-    warnings: [String]
-  ) {
-    self.state = state
-    self.version = version
-    self.startedAt = startedAt
-    self.components = components
-    self.connections = connections
-    self.grants = grants
-    self.servers = servers
-    self.refreshesUnderWay = refreshesUnderWay
-    self.server = server
-    self.store = store
-    self.warnings = warnings
-  }
-  enum CodingKeys: String, CodingKey {
-    case state, version, components, connections, grants, servers, server, store, warnings
-    case startedAt = "started_at"
-    case refreshesUnderWay = "refreshes_under_way"
   }
 }

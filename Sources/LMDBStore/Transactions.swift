@@ -7,7 +7,7 @@ extension Table {
   /// a handle is a constant (`openTable` refuses another number). `meta` comes first: the format number is in it.
   static let openingOrder: [Table] = [
     .meta, .connections, .names, .grants, .tokens, .inflight, .pending, .capabilities, .jobs, .audit, .access, .keys,
-    .refresh,
+    .refresh, .health,
   ]
 
   @inline(__always)
@@ -26,6 +26,7 @@ extension Table {
     case .access: 12
     case .keys: 13
     case .refresh: 14
+    case .health: 15
     }
   }
 }

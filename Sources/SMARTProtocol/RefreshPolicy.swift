@@ -171,6 +171,14 @@ package struct Breaker: Sendable {
     }
   }
 
+  /// The endpoint is left alone, or one request is finding out.
+  package var isTripped: Bool {
+    switch state {
+    case .closed: false
+    case .open, .trying: true
+    }
+  }
+
   /// The server answered sensibly, whatever it said of the grant.
   package mutating func answered() { state = .closed(failures: 0) }
 

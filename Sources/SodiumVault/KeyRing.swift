@@ -58,7 +58,7 @@ final class KeyRing: Sendable {
   }
 
   private static let purposes: [HashPurpose] = [
-    .connectionName, .subject, .tokenFingerprint, .authorizationState,
+    .connectionName, .subject, .tokenFingerprint, .authorizationState, .serverURL,
   ]
 
   private static func slot(_ index: Int, of keys: UnsafeMutableRawBufferPointer) -> UnsafeMutableRawBufferPointer {

@@ -185,6 +185,13 @@ struct ConnectionFlags: ParsableArguments {
   @Option(help: ArgumentHelp("How often the server is probed.", valueName: "seconds"))
   var healthIntervalSeconds: Double?
 
+  @Option(
+    name: .customLong("health-maintenance"), parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "When trouble is no news: 'Sun 02:00-04:00', 'daily 23:30-00:30' (UTC) or "
+        + "2026-12-01T22:00Z/2026-12-02T04:00Z; repeatable.", valueName: "window"))
+  var healthMaintenance: [String] = []
+
   @Flag(inversion: .prefixedNo, help: "Whether the server is probed at all.")
   var health: Bool?
 
@@ -260,9 +267,10 @@ extension ConnectionFlags {
     fields.sendsClientID = sendsClientID
     fields.authorizationParameters = try Self.dictionary(
       authorizationParameters.map { ($0.key, $0.value) }, "--authorization-parameter")
-    if health != nil || healthIntervalSeconds != nil {
-      fields.health = HealthFields(enabled: health, intervalSeconds: healthIntervalSeconds)
-    }
+    let watch = HealthFields(
+      enabled: health, intervalSeconds: healthIntervalSeconds,
+      maintenance: healthMaintenance.isEmpty ? nil : healthMaintenance.filter { !$0.isEmpty })
+    if watch != HealthFields() { fields.health = watch }
     let requests = RequestFields(
       perSecond: requestsPerSecond, burst: requestsBurst, concurrency: requestsConcurrency)
     if requests != RequestFields() { fields.requests = requests }

@@ -21,7 +21,7 @@ extension HealthState {
       case .healthy: .good
       case .degraded: .warning
       case .down: .bad
-      case .unknown, .off: .quiet
+      case .unknown, .maintenance, .off: .quiet
       }
     return Cell(rawValue, tone)
   }
@@ -92,7 +92,7 @@ extension ServerHealth {
     var text = state.rawValue
     if let since { text += " since \(Moment.relative(since, to: now))" }
     if let latencyMilliseconds { text += ", \(Moment.milliseconds(latencyMilliseconds))" }
-    if let detail { text += ": \(detail)" }
+    if let words = reason ?? detail { text += ": \(words)" }
     return Cell(text, state.cell.tone)
   }
 

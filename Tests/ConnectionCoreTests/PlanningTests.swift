@@ -88,36 +88,37 @@ private func at(_ seconds: Int64) -> Instant { Instant(milliseconds: seconds * 1
 }
 
 @Suite struct HealthProbeTests {
-  private func reply(_ status: Int, _ headers: [HTTPHeader] = []) -> HTTPReply {
-    HTTPReply(status: status, headers: headers)
-  }
-
   @Test(arguments: [
-    (200, "healthy"), (304, "healthy"), (401, "healthy"), (404, "healthy"), (429, "degraded"), (500, "degraded"),
-    (503, "degraded"),
+    (200, "healthy"), (304, "healthy"), (401, "healthy"), (404, "healthy"), (408, "degraded"), (429, "degraded"),
+    (500, "degraded"), (503, "degraded"),
   ])
   func `whatever a working server thinks of the request, it works`(status: Int, state: String) {
-    var memory = HealthProbe.Memory()
-    #expect(HealthProbe.verdict(reply(status), latency: .zero, &memory).state.rawValue == state)
+    #expect(HealthProbe.server(status, latency: .zero).state.rawValue == state)
   }
 
-  @Test func `a page counts as trouble only where a document was`() {
-    var memory = HealthProbe.Memory()
-    let page = reply(200, [HTTPHeader("Content-Type", "text/html; charset=utf-8")])
-    #expect(HealthProbe.verdict(page, latency: .zero, &memory).state == .healthy)
-    let document = reply(200, [HTTPHeader("Content-Type", "application/json"), HTTPHeader("ETag", "\"7\"")])
-    #expect(HealthProbe.verdict(document, latency: .zero, &memory).state == .healthy)
-    #expect(memory.etag == "\"7\"")
-    #expect(HealthProbe.verdict(page, latency: .zero, &memory).state == .degraded)
+  private func discovered(_ source: DiscoverySource) -> DiscoveryRecord {
+    DiscoveryRecord(
+      fhirBaseURL: "https://h/R4", endpoints: ["token_url": Endpoint(url: "https://a/t", source: source.rawValue)],
+      findings: [], discoveredAt: Timestamp(milliseconds: 0))
   }
 
-  @Test func `a validator that could not go into a header is not kept`() {
-    var memory = HealthProbe.Memory()
-    _ = HealthProbe.verdict(reply(200, [HTTPHeader("ETag", "\"a\u{7}\"")]), latency: .zero, &memory)
-    #expect(memory.etag == nil)
-    _ = HealthProbe.verdict(
-      reply(200, [HTTPHeader("ETag", String(repeating: "e", count: 5000))]), latency: .zero, &memory)
-    #expect(memory.etag == nil)
+  @Test func `the probe asks for what the server is known to have, and never searches`() {
+    func document(_ discovery: DiscoveryRecord?, usesTokens: Bool = true, lacksSMART: Bool = false) -> ProbeDocument {
+      HealthProbe.choice(discovery: discovery, usesTokens: usesTokens, lacksSMART: lacksSMART).document
+    }
+    #expect(document(discovered(.smartConfiguration)) == .smartConfiguration)
+    #expect(document(discovered(.smartConfiguration), lacksSMART: true) == .smartConfiguration)
+    #expect(document(discovered(.capabilityStatement)) == .capabilityStatement)
+    #expect(document(discovered(.configured)) == .capabilityStatement)
+    #expect(document(nil) == .smartConfiguration)
+    #expect(document(nil, lacksSMART: true) == .capabilityStatement)
+    #expect(document(nil, usesTokens: false) == .capabilityStatement)
+  }
+
+  @Test func `only what was declared is missed`() {
+    #expect(
+      HealthProbe.choice(discovery: discovered(.smartConfiguration), usesTokens: true, lacksSMART: false).isDeclared)
+    #expect(!HealthProbe.choice(discovery: nil, usesTokens: true, lacksSMART: false).isDeclared)
   }
 }
 

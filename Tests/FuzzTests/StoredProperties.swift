@@ -128,7 +128,7 @@ extension FuzzTarget {
   ) { bytes in
     let rest = Array(bytes.dropFirst())
     try rest.withUnsafeBytes { opened in
-      switch (bytes.first ?? 0) % 7 {
+      switch (bytes.first ?? 0) % 8 {
       case 0:
         guard let record = try? GrantRecord(opened) else { return }
         let again = try record.encoded.withUnsafeBytes { try GrantRecord($0) }
@@ -167,13 +167,29 @@ extension FuzzTarget {
         _ = (record.isFresh(at: now), record.isUsable(at: now), record.mayBeDoubted(at: now))
         let lifetime = KeySetRecord.lifetime(cacheControl: record.entityTag)
         try hold(lifetime >= KeySetRecord.lifetimeMin && lifetime <= KeySetRecord.ageMax, "a lifetime out of bounds")
-      default:
+      case 6:
         guard let header = SealedHeader(opened) else { return }
         try hold(header.prefix.count == SealedHeader.nonceOffset, "the head has another length")
         let again = SealedHeader(header.prefix + Array(opened.dropFirst(SealedHeader.nonceOffset)))
         try hold(again == header, "another head")
+      default:
+        guard let record = try? HealthRecord(opened, on: StoppedClock()) else { return }
+        let again = try record.encoded(on: StoppedClock()).withUnsafeBytes { try HealthRecord($0, on: StoppedClock()) }
+        try hold(again == record, "stored and read again, the server's health is another one")
+        try holdHistory(record.watch.history)
       }
     }
+  }
+
+  /// Bounded, and told without a trap.
+  private static func holdHistory(_ history: HealthHistory) throws {
+    try hold(history.changes.count <= HealthHistory.changesMax, "\(history.changes.count) changes")
+    try hold(history.days.count <= HealthHistory.daysMax + 1, "\(history.days.count) days")
+    let now = StoppedClock().wall()
+    var history = history
+    history.watched(.down, for: .seconds(86_400), until: now)
+    history.probed(latency: .milliseconds(5), at: now)
+    try hold(history.report(days: HealthHistory.daysMax, at: now).days.last?.probes ?? 0 > 0, "today is not told")
   }
 
   private struct StoppedClock: Clock {
@@ -211,11 +227,24 @@ extension FuzzTarget {
       issuer: "https://i", url: "https://i/k", at: moment.wall, lifetime: .seconds(300), body: [1])
     keys.doubtedAt = moment.wall
     keys.entityTag = "no-cache, max-age=\"60\""
+    var watch = ServerWatch()
+    for second in 0..<4 {
+      _ = watch.probed(
+        ProbeReport(
+          server: second == 0 ? .healthy(latency: .milliseconds(9)) : .down(detail: "refused"),
+          metadata: second == 0 ? .readable : .trouble("a page"), document: .smartConfiguration, choice: "c",
+          retryAfter: .seconds(60)),
+        at: Instant(milliseconds: Int64(second) * 1000), wall: moment.wall, staleAfter: .seconds(60),
+        inMaintenance: false)
+    }
+    watch.memory.etag = "\"7\""
+    let health = HealthRecord(baseURL: "https://h/R4", savedAt: moment.wall, watch: watch)
     return [
       [0] + grant.encoded, [1] + flight.encoded, [2] + RefreshTokenRecord(current: [1, 2], previous: [3]).encoded,
       [3] + [UInt8](repeating: 9, count: 8).withUnsafeBytes { key.encoded(privateHalf: $0) },
       [4] + token.header + Array("\"access_token\":\"a\"".utf8),
       [5] + keys.encoded, [6] + header.prefix + [UInt8](repeating: 0, count: 40),
+      [7] + health.encoded(on: StoppedClock()),
     ]
   }
 }

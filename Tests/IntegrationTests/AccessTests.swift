@@ -82,6 +82,22 @@ struct AccessTests {
     }
   }
 
+  @Test func `health.get lists the connections that the caller may see, and no others`() async throws {
+    try await onStage { stage in
+      try await stage.create("lab-one", tenant: "one")
+      try await stage.create("radiology", tenant: "two")
+      try await stage.control.result(
+        "access.grant", ["principal": "uid:65534", "methods": ["health.*"], "connections": ["lab-*"]])
+      let caller = try OtherProgram(stage, uid: Self.nobody, gid: Self.nobody, name: "watcher")
+      let list = try await caller.call("health.get").result["connection_health"].array
+      #expect(list.map { $0["connection_name"] } == ["lab-one"], "\(list.map(\.text))")
+      #expect(try await caller.call("health.get", ["connection": "lab-one"]).succeeded)
+      for method in ["health.get", "health.check"] {
+        #expect(code(try await caller.call(method, ["connection": "radiology"])) == .accessDenied, "\(method)")
+      }
+    }
+  }
+
   @Test func `a grant by uid, by user, by group and by supplementary group lets in, and only to what it says`()
     async throws
   {

@@ -85,6 +85,7 @@ import Testing
       "http://in:8080=https://h", "--refresh-mode",
       "on_demand",
       "--refresh-margin-seconds", "60", "--refresh-min-interval-seconds", "30.5", "--health-interval-seconds", "20",
+      "--health-maintenance", "Sun 02:00-04:00", "--health-maintenance", "daily 23:30-00:30",
       "--no-health", "--fhir-version", "4.0.1", "--sends-fhir-version", "--search-method", "post",
       "--requests-per-second", "2.5", "--requests-burst", "5", "--requests-concurrency", "3", "--redirect-uri",
       "http://127.0.0.1:8765/cb", "--pkce", "none",
@@ -108,7 +109,8 @@ import Testing
       "allowed_origins": #"["https://o1","https://o2"]"#, "link_rewrites": #"{"http://in:8080":"https://h"}"#,
       "refresh":
         #"{"keep_alive_seconds":7200,"margin_seconds":60,"min_interval_seconds":30.5,"mode":"on_demand","replay":"never","replay_within_seconds":20}"#,
-      "health": #"{"enabled":false,"interval_seconds":20}"#, "fhir_version": #""4.0.1""#, "sends_fhir_version": "true",
+      "health": #"{"enabled":false,"interval_seconds":20,"maintenance":["Sun 02:00-04:00","daily 23:30-00:30"]}"#,
+      "fhir_version": #""4.0.1""#, "sends_fhir_version": "true",
       "search_method": #""post""#, "requests": #"{"burst":5,"concurrency":3,"per_second":2.5}"#,
       "labels": #"{"ward":"7"}"#,
       "redirect_uri": #""http://127.0.0.1:8765/cb""#, "pkce": #""none""#, "signing_algorithm": #""RS384""#,
@@ -213,18 +215,62 @@ import Testing
     #expect(refreshed.output.hasPrefix("refreshed: expires in 59 min, generation 8"))
   }
 
-  @Test func `health shows every part, or one server`() throws {
-    var one = Samples.health
-    one.server = Samples.connection("epic", health: .down).serverHealth
-    let daemon = FakeDaemon { [one] request in
-      [.result(Samples.json(request.parameter("connection") == nil ? Samples.health : one))]
+  @Test func `health shows every part, and of every connection the server, its metadata, its token and its grants`()
+    throws
+  {
+    var all = Samples.health
+    all.connectionHealth = [Samples.connectionHealth("epic", server: .down), Samples.connectionHealth("宿題")]
+    let daemon = FakeDaemon(["health.get": .result(Samples.json(all))])
+    let run = try Child.run(daemon.path, "health")
+    #expect(run.status == 2, "\(run.errors)")
+    #expect(run.lines.contains { $0.hasPrefix("engine") && $0.hasSuffix("ok") })
+    #expect(run.lines.contains { $0.hasPrefix("store") && $0.hasSuffix("the disk is nearly full") })
+    #expect(run.output.contains("servers: 1 healthy, 1 down"))
+    let row = try #require(run.lines.first { $0.hasPrefix("epic") })
+    #expect(row.split(separator: " ").prefix(5) == ["epic", "down", "healthy", "healthy", "degraded"])
+    #expect(row.hasSuffix("2 h ago  connection refused"))
+    #expect(run.lines.contains { $0.hasPrefix("宿題") && $0.contains("less scope") })
+  }
+
+  @Test func `health of all comes in pages, and well is exit status 0`() throws {
+    var first = Samples.health
+    first.state = "ok"
+    first.connectionHealth = [Samples.connectionHealth("epic", grants: .healthy)]
+    first.nextCursor = "1"
+    var last = first
+    last.connectionHealth = [Samples.connectionHealth("cerner", grants: .healthy)]
+    last.nextCursor = nil
+    let daemon = FakeDaemon { [first, last] request in
+      [.result(Samples.json(request.parameter("cursor") == nil ? first : last))]
     }
-    let all = try Child.run(daemon.path, "health")
-    #expect(all.lines.contains { $0.hasPrefix("engine") && $0.hasSuffix("ok") })
-    #expect(all.lines.contains { $0.hasPrefix("store") && $0.hasSuffix("the disk is nearly full") })
-    #expect(all.output.contains("servers: 1 healthy, 1 down"))
-    let server = try Child.run(daemon.path, "health", "epic")
-    #expect(server.output.contains("down since 2 h ago"))
+    let run = try Child.run(daemon.path, "health", "--json")
+    #expect(run.status == 0, "\(run.errors)")
+    let list = try #require(try object(run.output)?["connection_health"] as? [[String: Any]])
+    #expect(list.compactMap { $0["connection_name"] as? String } == ["epic", "cerner"])
+  }
+
+  @Test func `health of one connection says why, what was probed and what to do, and its history`() throws {
+    var one = Samples.health
+    one.connectionHealth = [Samples.connectionHealth("epic", server: .down)]
+    var told = one
+    told.history = Samples.history
+    let daemon = FakeDaemon([
+      "health.get": .result(Samples.json(told)), "health.check": .result(Samples.json(one)),
+    ])
+    let run = try Child.run(daemon.path, "health", "epic", "--check")
+    #expect(run.status == 2)
+    #expect(daemon.requests.map(\.method) == ["health.check"])
+    for words in [
+      "down since 2 h ago: connection refused", "smart-configuration: discovery found it", "granted less scope",
+      "fhirctl token list 'epic'",
+    ] { #expect(run.output.contains(words), "\(words)") }
+    let history = try Child.run(daemon.path, "health", "epic", "--history", "--days", "7")
+    #expect(daemon.requests.last?.parameter("history_days") == "7")
+    #expect(history.lines.contains { $0.contains("server") && $0.hasSuffix("connection refused") })
+    #expect(history.output.contains("4 older changes not kept"))
+    #expect(history.lines.contains { $0.hasPrefix("2026-11-25") && $0.contains("3/5/9 ms") })
+    #expect(try Child.run(daemon.path, "health", "--check").status == 64)
+    #expect(try Child.run(daemon.path, "health", "epic", "--days", "91").status == 64)
   }
 
   @Test func `access rules are listed, granted to each kind of principal, and revoked`() throws {

@@ -51,6 +51,38 @@ enum Samples {
     ], connections: 2, grants: 3, servers: ["healthy": 1, "down": 1], refreshesUnderWay: 1, server: nil,
     warnings: ["http:// to loopback is allowed"])
 
+  static func connectionHealth(
+    _ name: String, server state: HealthState = .healthy, grants: HealthState = .degraded
+  ) -> ConnectionHealth {
+    var server = ServerHealth(state: state)
+    server.since = fromNow(-7300)
+    server.reason = state == .down ? "connection refused" : nil
+    var metadata = MetadataHealth(state: .healthy)
+    metadata.document = "smart-configuration"
+    metadata.documentChoice = "discovery found it"
+    var token = TokenHealth(state: .healthy)
+    token.lastObtainedAt = fromNow(-60)
+    var all = GrantsHealth(state: grants, states: ["active": 1, "degraded": 1])
+    if grants != .healthy {
+      all.reason = "granted less scope than asked for: system/Observation.rs"
+      all.hint = "fhirctl token list '\(name)'"
+    }
+    return ConnectionHealth(
+      id: "0b8f8a4e-5c6e-4f0b-9f43-aaaaaaaaaaaa", connectionName: name, server: server, metadata: metadata,
+      token: token, grants: all)
+  }
+
+  static let history = ServerHistory(
+    days: [
+      HealthDay(
+        day: "2026-11-25", probes: 288, healthySeconds: 80_000, degradedSeconds: 0, downSeconds: 6400,
+        maintenanceSeconds: 0, latency: .init(min: 3, mean: 5, max: 9))
+    ],
+    changes: [
+      HealthChange(
+        at: fromNow(-7300), what: "server", from: .healthy, to: .down, reason: "connection refused")
+    ], changesDropped: 4)
+
   static let token =
     #"{"access_token":"at-s3cret","token_type":"bearer","expires_at":"2099-01-01T00:00:00Z","expires_in":600,"#
     + #""scope":"system/*.rs","fhir_base_url":"https://fhir.example.org/R4","context":{"patient":"p1"}}"#

@@ -83,6 +83,7 @@ package struct Commands: CommandHandler {
       case .keyList: return try await encoded(listKeys(decode(call), call.caller))
       case .jwksGet: return try await encoded(jwks(decode(call), call.caller))
       case .healthGet: return try await encoded(getHealth(decode(call), call.caller))
+      case .healthCheck: return try await encoded(checkHealth(decode(call), call.caller))
       case .accessList: return try encoded(listRules(decode(call), call.caller))
       case .accessGrant: return try await encoded(grantRule(decode(call), call.caller))
       case .accessRevoke: return try await encoded(revokeRule(decode(call), call.caller))
@@ -126,32 +127,6 @@ package struct Commands: CommandHandler {
       methods: ControlMethod.allCases.map(\.rawValue), caller: directory.identity(of: caller),
       warnings: settings.current.warnings)
   }
-
-  private func getHealth(_ parameters: HealthParameters, _ caller: Caller) async throws(ControlError) -> HealthReport {
-    var server: ServerHealth?
-    if let reference = parameters.connection {
-      let found = try directory.find(reference, for: .healthGet, caller)
-      server = await health.health(of: found.connection.record.baseURL)
-    }
-    let components = await health.components()
-    let worst = ["failed", "degraded"].first { state in components.contains { $0.state == state } } ?? "ok"
-    return HealthReport(
-      state: worst, version: about.version, startedAt: about.startedAt, components: components,
-      connections: try read { () throws(LedgerError) in try ledger.count(of: .connections) },
-      grants: try read { () throws(LedgerError) in try ledger.count(of: .grants) },
-      servers: await health.counts(), refreshesUnderWay: await engine.refreshesUnderWay, server: server,
-      store: try? store.facts(), warnings: settings.current.warnings)
-  }
-}
-
-/// What the loops know of the servers and of themselves.
-package protocol HealthSource: Sendable {
-  func health(of baseURL: String) async -> ServerHealth
-  /// How many servers are in each state.
-  func counts() async -> [String: Int]
-  func components() async -> [ComponentHealth]
-  /// A connection was created, changed or deleted.
-  func connectionChanged(_ id: ConnectionID, _ record: ConnectionRecord?) async
 }
 
 /// Settings that a reload can change.

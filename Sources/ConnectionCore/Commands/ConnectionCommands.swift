@@ -42,47 +42,67 @@ extension Commands {
       }
       return glob
     }
-    var cursor: [UInt8]?
-    if let text = parameters.cursor {
+    let reach = directory.book.policy.reach(of: caller, method: .connectionList)
+    let found = try connections(reach, after: parameters.cursor, limit: limit, listedBy: .connectionList) {
+      filter?.matches($0.name) ?? true
+    }
+    var page = ConnectionPage(connections: [], nextCursor: found.nextCursor)
+    for connection in found.connections {
+      page.connections.append(try await summary(connection.id, connection.connection))
+    }
+    page.unreadable = found.unreadable.isEmpty ? nil : found.unreadable
+    return page
+  }
+
+  struct FoundPage {
+    var connections: [Directory.Found] = []
+    var unreadable: [UnreadableRecord] = []
+    var nextCursor: String?
+  }
+
+  /// A page of the connections that a caller may see.
+  /// - Parameter cursor: `nextCursor` of the page before.
+  func connections(
+    _ reach: AccessPolicy.Reach, after cursor: String?, limit: Int, listedBy method: ControlMethod,
+    where isWanted: (ConnectionRecord) -> Bool
+  ) throws(ControlError) -> FoundPage {
+    var after: [UInt8]?
+    if let text = cursor {
       guard let id = ConnectionID(text) else {
         throw ControlError(
-          .invalidParams, "parameter cursor is not one that connection.list gave",
+          .invalidParams, "parameter cursor is not one that \(method.rawValue) gave",
           fields: [FieldError("cursor", "is malformed")])
       }
-      cursor = id.bytes
+      after = id.bytes
     }
-    let reach = directory.book.policy.reach(of: caller, method: .connectionList)
-    var page = ConnectionPage(connections: [])
-    var unreadable: [UnreadableRecord] = []
+    var page = FoundPage()
     scan: while true {
-      let after = cursor
-      let records = try read { () throws(LedgerError) in try ledger.page(of: .connections, after: after, limit: limit) }
+      let from = after
+      let records = try read { () throws(LedgerError) in try ledger.page(of: .connections, after: from, limit: limit) }
       for (index, stored) in records.enumerated() {
-        cursor = stored.key
+        after = stored.key
         guard let id = ConnectionID(bytes: stored.key) else { continue }
-        do {
+        do throws(LedgerError) {
           let connection = try ledger.connection(in: stored)
-          guard filter?.matches(connection.record.name) ?? true,
-            reach.covers(connection: id, named: connection.record.name, subject: "")
+          guard isWanted(connection.record), reach.covers(connection: id, named: connection.record.name, subject: "")
           else { continue }
-          page.connections.append(try await summary(id, connection))
-        } catch let error as LedgerError {
+          page.connections.append(Directory.Found(id: id, connection: connection))
+        } catch {
           guard reach.isWhole else { continue }
-          unreadable.append(
+          page.unreadable.append(
             UnreadableRecord(id: id.description, detail: error.sentence, hint: ControlError(error).data.hint ?? ""))
-        } catch { throw error as? ControlError ?? ControlError(.internalError, "the list could not be made") }
+        }
         if page.connections.count == limit {
-          if index == records.count - 1, records.count < limit { cursor = nil }
+          if index == records.count - 1, records.count < limit { after = nil }
           break scan
         }
       }
       if records.count < limit {
-        cursor = nil
+        after = nil
         break
       }
     }
-    page.nextCursor = cursor.flatMap { ConnectionID(bytes: $0)?.description }
-    page.unreadable = unreadable.isEmpty ? nil : unreadable
+    page.nextCursor = after.flatMap { ConnectionID(bytes: $0)?.description }
     return page
   }
 

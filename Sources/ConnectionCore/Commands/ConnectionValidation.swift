@@ -274,6 +274,7 @@ package struct ConnectionValidator: Sendable {
       &draft, "health.interval_seconds", draft.fields.health?.intervalSeconds,
       Limit.healthIntervalMin...Limit.secondsMax)
     checkRequests(&draft)
+    checkMaintenance(&draft)
     if let version = draft.fields.fhirVersion {
       let names = ["DSTU2", "STU3", "R4", "R4B", "R5"]
       let numbers = version.utf8.allSatisfy { $0 == 46 || ($0 >= 48 && $0 <= 57) }
@@ -301,6 +302,19 @@ package struct ConnectionValidator: Sendable {
     }
     if requests.burst != nil, requests.perSecond == nil {
       draft.refuse("requests.burst", "needs requests.per_second")
+    }
+  }
+
+  private func checkMaintenance(_ draft: inout Draft) {
+    let windows = draft.fields.health?.maintenance ?? []
+    if windows.count > MaintenanceWindow.countMax {
+      draft.refuse(
+        "health.maintenance", "has \(windows.count) windows, \(MaintenanceWindow.countMax) are allowed")
+    }
+    for text in windows.prefix(MaintenanceWindow.countMax) {
+      do { _ = try MaintenanceWindow(text) } catch {
+        draft.refuse("health.maintenance", "\(Words.clean(text, max: 60).debugDescription) \(error.sentence)")
+      }
     }
   }
 

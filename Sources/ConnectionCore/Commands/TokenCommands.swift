@@ -100,7 +100,7 @@ extension Commands {
     let remaining = facts.remaining(at: now)
     let valid = remaining > .zero && facts.standing != .dead
     var status = TokenStatus(
-      state: Self.state(facts, valid: valid, missing: grant.record.missingScope), isAuthenticated: valid,
+      state: grant.record.state(isValid: valid), isAuthenticated: valid,
       refreshUnderWay: await engine.isUnderWay(key), generation: grant.generation)
     status.subject = subject.isEmpty ? nil : subject
     if let token = facts.token {
@@ -133,17 +133,6 @@ extension Commands {
     case .unknown: "unknown"
     case .kept: "kept"
     case .rotated: "rotated"
-    }
-  }
-
-  private static func state(_ facts: GrantFacts, valid: Bool, missing: [String]) -> GrantState {
-    switch facts.standing {
-    case .new: facts.renewal == .login ? .needsLogin : .new
-    case .valid where !valid && facts.renewal == .login: .needsLogin
-    case .valid: !valid ? .expired : missing.isEmpty ? .active : .degraded
-    case .failing: .retrying
-    case .refused: .misconfigured
-    case .unsure, .dead: .needsLogin
     }
   }
 }

@@ -80,7 +80,7 @@ extension Authorizer {
   }
 
   /// R9.01: DSTU2 has a name of its own.
-  private static func statementType(_ version: String?) -> String {
+  static func statementType(_ version: String?) -> String {
     version == "DSTU2" || version?.hasPrefix("1.") == true
       ? "application/json+fhir, application/json;q=0.9" : "application/fhir+json, application/json;q=0.9"
   }

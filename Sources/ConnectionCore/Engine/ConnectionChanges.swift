@@ -22,7 +22,8 @@ extension Engine {
       writes.append(ledger.put(Ledger.secretAddress(id), Array(secret.utf8), 1, 1))
     }
     if record.usesTokens {
-      let grant = GrantRecord(connection: id, subject: "", renewal: record.firstRenewal)
+      var grant = GrantRecord(connection: id, subject: "", renewal: record.firstRenewal)
+      grant.noteState(since: nil, at: now)
       writes.append(ledger.put(Ledger.grantAddress(key), grant.encoded, GrantRecord.recordVersion, 1))
     }
     do {
@@ -155,7 +156,8 @@ extension Engine {
     if new.usesTokens {
       let key = ledger.grantKey(id, subject: "")
       let known = (try? ledger.grant(key)) ?? nil
-      let grant = GrantRecord(connection: id, subject: "", renewal: new.firstRenewal)
+      var grant = GrantRecord(connection: id, subject: "", renewal: new.firstRenewal)
+      grant.noteState(since: known?.record, at: clock.wall())
       batch.writes.append(
         ledger.put(
           Ledger.grantAddress(key), grant.encoded, GrantRecord.recordVersion, (known?.generation ?? 0) + 1))
@@ -189,6 +191,7 @@ extension Engine {
         grant.lastError = nil
       }
     }
+    grant.noteState(since: found?.record, at: clock.wall())
     let address = Ledger.grantAddress(key)
     batch.conditions.append(.init(address, found?.generation))
     batch.writes += [

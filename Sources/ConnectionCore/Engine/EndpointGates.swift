@@ -34,6 +34,11 @@ struct EndpointGates {
     case closed(until: Instant)
   }
 
+  func isTripped(_ endpoint: String) -> Bool { gates[endpoint]?.breaker.isTripped ?? false }
+
+  /// Until when the endpoint is left alone; nil: it may be asked.
+  func restingUntil(_ endpoint: String, at now: Instant) -> Instant? { gates[endpoint]?.breaker.openUntil(at: now) }
+
   var underWay: Int { total }
   var waiting: Int { gates.values.reduce(0) { $0 + $1.waiting.count + $1.urgent.count } }
 

@@ -26,11 +26,11 @@ package actor Engine {
   let entropy: any Entropy
   let book: AccessBook
   let scheduler: any RefreshScheduler
-  private let source: any TokenSource
+  let source: any TokenSource
   private var options: Options
 
   var runs: [GrantKey: GrantRun] = [:]
-  private var gates: EndpointGates
+  private(set) var gates: EndpointGates
   private var refusals = TokenRefusals()
   private var serials: UInt64 = 0
   private var isStopping = false
@@ -61,8 +61,7 @@ package actor Engine {
   /// Returns when a token valid for `minimum` is durable in the store. Everybody who asks meanwhile joins the same
   /// request. Cancelling the task takes the caller out of the queue, nothing else.
   /// - Parameter forced: a new token even if the one at hand is good.
-  /// - Parameter isRefused: a resource server has refused the token at hand. Then the floor between refreshes does not hold,
-  ///   once in its time: a server that refuses every token is not asked for a new one each time.
+  /// - Parameter isRefused: by a resource server, the token at hand: the floor between refreshes does not hold, once in its time.
   package func obtainToken(
     _ key: GrantKey, minimum: Instant.Span, forced: Bool, isRefused: Bool = false
   ) async throws(ControlError) {
@@ -349,7 +348,11 @@ package actor Engine {
 
   private func leaveGate(_ endpoint: String?, _ key: GrantKey, _ verdict: EndpointGates.Verdict) {
     var next: [GrantKey] = []
-    if let endpoint { next = gates.left(endpoint, verdict, at: clock.now(), chance: chance()) }
+    if let endpoint {
+      let wasTripped = gates.isTripped(endpoint)
+      next = gates.left(endpoint, verdict, at: clock.now(), chance: chance())
+      tell(endpoint, wasTripped: wasTripped, verdict)
+    }
     while let key = next.popLast() {
       if runs[key]?.isQueued == true {
         enter(key)

@@ -93,6 +93,7 @@ extension Engine {
       record.adopt(token)
       record.requestedScope = pending.scope
       record.authorizedAt = clock.wall()
+      record.noteState(since: old?.record, at: clock.wall())
       var writes: [RecordBatch.Write] = [
         ledger.put(Ledger.grantAddress(key), record.encoded, GrantRecord.recordVersion, facts.generation),
         put(token, facts, key), .delete(Ledger.inFlightAddress(key)),
@@ -113,6 +114,7 @@ extension Engine {
           .event: "login_completed", .connection: pending.connection, .name: connection.record.name,
           .generation: "\(facts.generation)",
         ])
+      tellChange(of: connection.record, from: old?.record, to: record)
       scheduler.schedule(
         key,
         at: TokenMachine.due(facts: facts, policy: policy(of: connection.record), now: clock.now(), chance: chance()))
@@ -170,8 +172,9 @@ extension Engine {
         token.wipe()
       }
       if old.record.expiresAt != nil { erased.append("access_token") }
-      let record = GrantRecord(
+      var record = GrantRecord(
         connection: key.connection, subject: old.record.subject, renewal: connection.record.firstRenewal)
+      record.noteState(since: old.record, at: clock.wall())
       try await ledger.commit(
         RecordBatch(
           conditions: [.init(Ledger.grantAddress(key), old.generation)],
@@ -186,6 +189,7 @@ extension Engine {
       log.record(
         .notice, "tokens erased",
         [.event: "tokens_erased", .connection: connection.record.id, .name: connection.record.name])
+      tellChange(of: connection.record, from: old.record, to: record)
       return erased
     } catch {
       if case .store(.conflict) = error {

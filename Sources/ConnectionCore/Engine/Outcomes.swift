@@ -26,6 +26,7 @@ extension Engine {
         writes += [.delete(Ledger.tokenAddress(key)), .delete(Ledger.refreshAddress(key))]
       }
     }
+    record.noteState(since: run.record, at: clock.wall())
     writes.append(ledger.put(Ledger.grantAddress(key), record.encoded, GrantRecord.recordVersion, facts.generation))
     if let discovery = outcome.discovery {
       writes.append(
@@ -73,6 +74,7 @@ extension Engine {
     noteStore(nil)
     guard var run = runs[key], run.serial == serial else { return }
     let recovered = run.hadTrouble
+    tellChange(of: run.connection, from: run.record, to: record)
     run.record = record
     if case .granted(var token)? = run.outcome.take()?.outcome { token.wipe() }
     let actions = run.machine.committed(at: clock.now(), chance: chance())

@@ -33,6 +33,7 @@ extension Engine {
       grant.failures = 0
       grant.nextAttemptAt = nil
       grant.lastError = nil
+      grant.noteState(since: found.record, at: clock.wall())
       let address = Ledger.grantAddress(key)
       do throws(LedgerError) {
         try await ledger.commit(

@@ -43,6 +43,7 @@ extension Engine {
     record.lastError = LastError(
       code: .serverUnreachable, message: "fhird ended while a refresh was under way; its reply is lost",
       at: clock.wall(), attempts: facts.failures)
+    record.noteState(since: found.record, at: clock.wall())
     return ledger.put(Ledger.grantAddress(key), record.encoded, GrantRecord.recordVersion, facts.generation)
   }
 

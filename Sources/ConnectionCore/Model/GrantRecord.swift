@@ -34,6 +34,8 @@ package struct GrantRecord: Sendable, Equatable {
   package var authorizedAt: Timestamp?
   /// What became of the login's `id_token`, in words.
   package var identity: String?
+  /// Since when it is in its state; nil: a record of an earlier version.
+  package var stateSince: Timestamp?
 
   /// How a new token is come by; the raw value is stored.
   package enum Renewal: UInt8, Sendable { case client = 0, refreshToken = 1, login = 2 }
@@ -114,6 +116,7 @@ extension GrantRecord {
     static let renewal: UInt8 = 15, rotation: UInt8 = 16, lostReplies: UInt8 = 17, lostAt: UInt8 = 18
     static let requestedScope: UInt8 = 19, context: UInt8 = 20, sendsScope: UInt8 = 21, scopeWasFlipped: UInt8 = 22
     static let authorizedAt: UInt8 = 23, identity: UInt8 = 24, findings: UInt8 = 25
+    static let stateSince: UInt8 = 26
   }
 
   package var encoded: [UInt8] {
@@ -145,6 +148,7 @@ extension GrantRecord {
     if let identity { out.put(Tag.identity, identity) }
     if !findings.isEmpty { out.put(Tag.findings, findings.joined(separator: "\n")) }
     if let authorizedAt { out.put(Tag.authorizedAt, authorizedAt.milliseconds) }
+    if let stateSince { out.put(Tag.stateSince, stateSince.milliseconds) }
     return out.bytes
   }
 
@@ -169,6 +173,7 @@ extension GrantRecord {
     // Bytes, not characters: a line end and a combining mark after it are one character.
     findings = fields.text(Tag.findings).map { $0.utf8.split(separator: 0x0A).map { String(Substring($0)) } } ?? []
     authorizedAt = fields.milliseconds(Tag.authorizedAt).map { Timestamp(milliseconds: $0) }
+    stateSince = fields.milliseconds(Tag.stateSince).map { Timestamp(milliseconds: $0) }
     nextAttemptAt = Moment(fields.bytes(Tag.nextAttemptAt))
     scope = fields.text(Tag.scope)
     missingScope = fields.text(Tag.missingScope).map { ScopeSet($0).scopes } ?? []

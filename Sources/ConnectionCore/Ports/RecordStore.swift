@@ -3,7 +3,8 @@
 
 /// One table of the store. The raw value is the name on disk and part of every record's associated data.
 package enum Table: String, Sendable, CaseIterable {
-  case connections, names, grants, tokens, refresh, inflight, pending, capabilities, jobs, audit, access, keys, meta
+  case connections, names, grants, tokens, refresh, inflight, pending, capabilities, jobs, audit, access, keys, meta,
+    health
 }
 
 /// Where a record is. Keys hold no name and no subject: ids and keyed hashes only. 1 to 511 bytes.

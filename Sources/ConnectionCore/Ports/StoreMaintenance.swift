@@ -40,7 +40,7 @@ extension RecordBatch {
       case .connections, .names, .access, .keys: return .ordinary
       // A login's end stands beside its tokens, discovery beside a refresh.
       case .grants, .tokens, .refresh, .inflight, .meta: purpose = .essential
-      case .pending, .jobs, .audit: purpose = purpose == .essential ? .essential : .ordinary
+      case .pending, .jobs, .audit, .health: purpose = purpose == .essential ? .essential : .ordinary
       case .capabilities: purpose = purpose ?? .cache
       }
     }

@@ -59,6 +59,7 @@ package enum HashPurpose: UInt8, Sendable {
   case subject = 2
   case tokenFingerprint = 3
   case authorizationState = 4
+  case serverURL = 5
 }
 
 package protocol Vault: Sendable {

@@ -104,8 +104,8 @@ struct Daemon: Sendable {
     self.http = http
     self.refresh = refresh
     self.health = HealthLoop(
-      probe: HealthProbe(exchange: exchange, ledger: ledger, clock: clock), clock: clock, entropy: entropy, log: log,
-      settings: settings, changed: { overseer.somethingChanged() })
+      probe: HealthProbe(exchange: exchange, ledger: ledger, clock: clock), ledger: ledger, clock: clock,
+      entropy: entropy, log: log, settings: settings, changed: { overseer.somethingChanged() })
     self.cleanup = CleanupLoop(store: store, engine: engine, book: book, clock: clock, log: log)
     self.overseer = overseer
   }

@@ -125,7 +125,7 @@ actor Overseer: HealthSource {
   private func statusText() async -> String {
     let connections = (try? ledger.count(of: .connections)) ?? 0
     let servers = await counts()
-    let order: [HealthState] = [.healthy, .degraded, .down, .unknown]
+    let order: [HealthState] = [.healthy, .degraded, .down, .maintenance, .unknown]
     let health = order.compactMap { state in servers[state.rawValue].map { "\($0) \(state.rawValue)" } }
     var text = "serving \(connections) connection\(connections == 1 ? "" : "s")"
     if !health.isEmpty { text += "; servers: " + health.joined(separator: ", ") }
@@ -139,6 +139,16 @@ actor Overseer: HealthSource {
   func health(of baseURL: String) async -> ServerHealth {
     await loop?.health(of: baseURL) ?? ServerHealth(state: .unknown)
   }
+
+  func metadata(of baseURL: String) async -> MetadataHealth {
+    await loop?.metadata(of: baseURL) ?? MetadataHealth(state: .unknown)
+  }
+
+  func history(of baseURL: String, days: Int) async -> ServerHistory {
+    await loop?.history(of: baseURL, days: days) ?? ServerHistory(days: [], changes: [], changesDropped: 0)
+  }
+
+  func check(_ baseURL: String) async -> Bool { await loop?.check(baseURL) ?? false }
 
   func counts() async -> [String: Int] { await loop?.counts() ?? [:] }
 
