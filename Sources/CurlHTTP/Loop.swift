@@ -58,7 +58,8 @@ import ConnectionCore
       waiting.append(transfer)
       nextDeadline = min(nextDeadline, transfer.deadline)
     case .goOn(let ticket):
-      guard let transfer = transfers[ObjectIdentifier(ticket)], let easy = transfer.easy else { return }  // it has ended
+      // Otherwise it has ended.
+      guard let transfer = transfers[ObjectIdentifier(ticket)], let easy = transfer.easy else { return }
       transfer.goOn(now: ccurl_boot_milliseconds())
       nextDeadline = min(nextDeadline, transfer.deadline)
       countPauses()
