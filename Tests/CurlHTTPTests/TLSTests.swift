@@ -223,7 +223,7 @@ struct TLSTests {
 /// Python's http.server behind TLS. Says its port, then a line for each request.
 private final class PythonServer: Sendable {
   private static let program = """
-    import http.server, ssl, sys
+    import http.server, socket, ssl, sys
     directory, version, redirect, wants = sys.argv[1:]
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -243,9 +243,17 @@ private final class PythonServer: Sendable {
         daemon_threads = True
         # The handshake belongs to the connection's thread.
         def finish_request(self, request, address):
-            try: request = context.wrap_socket(request, server_side=True)
-            except (ssl.SSLError, OSError): return
+            request = context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+            try: request.do_handshake()
+            except (ssl.SSLError, OSError): return self.linger(request.detach())
             super().finish_request(request, address)
+        # The client reads why before the connection is gone: bytes of its own that nobody has read would reset it.
+        def linger(self, descriptor):
+            with socket.socket(fileno=descriptor) as rest:
+                rest.settimeout(5)
+                try:
+                    while rest.recv(4096): pass
+                except OSError: pass
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(directory + "/server.pem", directory + "/server.key")
     if wants == "true":

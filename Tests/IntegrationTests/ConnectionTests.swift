@@ -193,4 +193,37 @@ struct ConnectionTests {
       #expect(try await stage.control.result("connection.list")["connections"].array.count == 1)
     }
   }
+
+  @Test func `R9.03 R9.01 a statement in XML, or of DSTU2, is read, and the test says what follows from it`()
+    async throws
+  {
+    try await onStage { stage in
+      try await stage.create("t")
+      func metadata(_ rule: WireJSON) async throws -> WireJSON {
+        let path: WireJSON = ["path": "/fhir/metadata"]
+        try await stage.server.rule(path.merging(rule))
+        let test = try await stage.control.result("connection.test", ["connection": "t"], within: 130)
+        return try #require(test["steps"].array.first { $0["name"] == "metadata" })
+      }
+      let xml = try await metadata([
+        "content_type": "application/fhir+xml",
+        "body":
+          "<CapabilityStatement xmlns=\"http://hl7.org/fhir\"><fhirVersion value=\"4.0.1\"/><kind value=\"instance\"/><rest><mode value=\"server\"/><resource><type value=\"Patient\"/></resource></rest></CapabilityStatement>",
+      ])
+      #expect(xml["outcome"] == "warning" && xml["detail"].string?.contains("FHIR R4 (4.0.1)") == true, "\(xml.text)")
+      #expect(xml["detail"].string?.contains("XML") == true)
+      let old = try await metadata([
+        "json": [
+          "resourceType": "Conformance", "fhirVersion": "1.0.2", "kind": "instance",
+          "rest": [["mode": "server", "resource": [["type": "Patient", "interaction": [["code": "read"]]]]]],
+        ]
+      ])
+      #expect(
+        old["outcome"] == "warning" && old["detail"].string?.contains("--fhir-version DSTU2") == true, "\(old.text)")
+      try await stage.control.result("connection.update", ["connection": "t", "fhir_version": "DSTU2"])
+      let told = try await stage.control.result("connection.test", ["connection": "t"], within: 130)
+      let detail = told["steps"].array.first { $0["name"] == "metadata" }?["detail"].string ?? ""
+      #expect(detail.contains("FHIR DSTU2 (1.0.2)") && !detail.contains("--fhir-version"), "\(told.text)")
+    }
+  }
 }

@@ -169,14 +169,27 @@ package struct ConnectionTester: Sendable {
       return nil
     }
     do {
-      let summary = try CapabilitySummary(json: reply.body)
-      steps.add("metadata", summary.findings.isEmpty ? .passed : .warning, microseconds: spent, summary.sentence)
+      let summary = CapabilitySummary(try Schema(body: reply.body))
+      var advice = summary.findings.map(\.description)
+      if (try? Schema(json: reply.body)) == nil {
+        advice.append("the server answers in XML even where JSON is asked for")
+      }
+      if summary.release == .dstu2, connection.fields.fhirVersion == nil {
+        advice.append(
+          "DSTU2 has media types of its own: fhirctl connection update '\(connection.name)' --fhir-version DSTU2")
+      }
+      steps.add(
+        "metadata", advice.isEmpty ? .passed : .warning, microseconds: spent,
+        ([summary.sentence] + advice.prefix(Self.adviceMax)).joined(separator: "; "))
       return summary
     } catch {
       steps.add("metadata", .failed, microseconds: spent, error.sentence)
       return nil
     }
   }
+
+  /// What one step tells of what is odd; `connection schema` has it all.
+  private static let adviceMax = 3
 
   // MARK: authorization
 
