@@ -210,7 +210,9 @@ extension Commands {
     // A reader that is slow does not keep others from the server.
     delivery.beginPage { [gates] in await gates.finished(pass) }
     let head = reply.body.prefix(Self.headBytes)
-    guard try await delivery.take(Array(head)) else { return FHIRAttempt(reply: reply, isWhole: isWhole) }
+    guard try await delivery.take(Array(head), moreIsHere: true) else {
+      return FHIRAttempt(reply: reply, isWhole: isWhole)
+    }
     var rest: [UInt8]? = Array(reply.body.dropFirst(head.count))
     while let bytes = rest {
       if stream.body.hasArrived {

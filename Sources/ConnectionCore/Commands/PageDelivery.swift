@@ -76,18 +76,23 @@ final class PageDelivery {
     reader = BundleReader()
     tally = PageTally()
     fault = nil
-    lines = []
-    bytes = 0
+    // What waits to leave stays: it is counted as seen.
     isAheadDecided = false
   }
 
+  /// - Parameter moreIsHere: what these bytes bring may leave with the next ones.
   /// - Returns: false: no more of this page is wanted; `page` says why.
   /// - Throws: `.cancelled`: nobody waits for more.
-  func take(_ bytes: [UInt8]) async throws(HTTPFailure) -> Bool {
-    guard bytes.count > 2 * Self.noticeBytes else { return try await takePart(bytes) }
+  func take(_ bytes: [UInt8], moreIsHere: Bool = false) async throws(HTTPFailure) -> Bool {
+    guard bytes.count > 2 * Self.noticeBytes else {
+      guard try await takePart(bytes) else { return false }
+      if !moreIsHere { try await flush() }
+      return true
+    }
     // Much has gathered while the caller was slow: it does not become twice as much here.
     for start in stride(from: 0, to: bytes.count, by: Self.noticeBytes) {
       guard try await takePart(Array(bytes[start..<min(start + Self.noticeBytes, bytes.count)])) else { return false }
+      try await flush()
     }
     return true
   }
@@ -112,7 +117,6 @@ final class PageDelivery {
       seen.append(tally.fingerprint)
       try await put(entry)
     }
-    try await flush()
     return true
   }
 
