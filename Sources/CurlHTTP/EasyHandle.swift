@@ -72,8 +72,8 @@ struct SetupFailure: Error {
     try configureHeaders(plan, isSameOrigin: isSameOrigin)
   }
 
-  /// What one read of a stream takes at most.
-  private static let streamBufferBytes = 128 << 10
+  /// What one read of a stream takes at most. What it unpacks to is curl's to keep when the stream is paused.
+  private static let streamBufferBytes = 32 << 10
   /// A server that changes its address or its certificate is noticed by then, however busy the connection is.
   private static let connectionLifetimeSeconds = 900
   /// How long the parsed bundle of the system's CAs is kept.

@@ -38,8 +38,8 @@ import ConnectionCore
       #if FAULT_POINTS
         for transfer in running.values where transfer.hasJustBeenSent { core.sent?(transfer.plan.request) }
       #endif
-      countPauses()
-      if finish() { continue }
+      let hasRoom = countPauses()
+      if finish() || (hasRoom && !waiting.isEmpty) { continue }
       let wait = min(Self.waitMillisecondsMax, max(0, nextDeadline - ccurl_boot_milliseconds()))
       _ = unsafe curl_multi_poll(core.multi, nil, 0, Int32(wait), nil)
     }
@@ -62,9 +62,12 @@ import ConnectionCore
       guard let transfer = transfers[ObjectIdentifier(ticket)], let easy = transfer.easy else { return }
       transfer.goOn(now: ccurl_boot_milliseconds())
       nextDeadline = min(nextDeadline, transfer.deadline)
-      countPauses()
-      // The bytes that curl kept come from within this call.
-      _ = unsafe curl_easy_pause(easy.handle, CURLPAUSE_CONT)
+      _ = countPauses()
+      // The bytes that curl kept come from within this call; its failure is no transfer's end for curl.
+      let code = unsafe curl_easy_pause(easy.handle, CURLPAUSE_CONT)
+      guard code != CURLE_OK else { return }
+      takeOut(transfer)
+      if case .finished(let result) = transfer.ended(code) { conclude(transfer, result) }
     case .cancel(let ticket):
       guard let transfer = transfers[ObjectIdentifier(ticket)] else { return }  // it has ended
       giveUp(transfer, .cancelled, "\(transfer.target.authority): the request was cancelled")
@@ -118,19 +121,19 @@ import ConnectionCore
     runningPerHost[host, default: 0] += 1
   }
 
-  /// A transfer that waits for its reader does not load its server: its place is another's.
-  private func countPauses() {
-    guard !streams.isEmpty else { return }
+  /// A transfer that waits for its reader does not load its server: its place is another's, as long as not too many wait.
+  /// - Returns: whether a place has become free.
+  private func countPauses() -> Bool {
+    var hasRoom = false
     for transfer in streams.values where transfer.isPaused == transfer.hasPlace {
-      guard !transfer.isPaused || pausedCount < core.pausedMax else {
-        giveUp(transfer, .cancelled, "\(transfer.target.authority): \(core.pausedMax) answers wait for slow readers")
-        continue
-      }
+      guard !transfer.isPaused || pausedCount < core.pausedMax else { continue }
+      hasRoom = hasRoom || transfer.isPaused
       let host = transfer.target.authority
       transfer.hasPlace = !transfer.isPaused
       pausedCount += transfer.isPaused ? 1 : -1
       changePlaces(host, by: transfer.isPaused ? -1 : 1)
     }
+    return hasRoom
   }
 
   private func changePlaces(_ host: String, by change: Int) {

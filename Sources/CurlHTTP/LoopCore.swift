@@ -38,7 +38,7 @@ enum Command: Sendable {
   let connectionsPerHost: Int
   let connectionsTotal: Int
   let transfersMax: Int
-  /// Answers that may wait for slow readers, each with its connection open.
+  /// Answers that wait for slow readers beside those that run; more of them keep their places.
   let pausedMax: Int
   #if FAULT_POINTS
     let sent: (@Sendable (HTTPRequest) -> Void)?
@@ -51,7 +51,7 @@ enum Command: Sendable {
     connectionsPerHost = max(1, options.connectionsPerHost)
     connectionsTotal = max(1, options.connectionsTotal)
     transfersMax = max(1, options.transfersMax)
-    pausedMax = connectionsTotal
+    pausedMax = min(64, connectionsTotal)
     #if FAULT_POINTS
       sent = options.sent
     #endif

@@ -101,7 +101,9 @@ final class Transfer {
   /// What curl's write function answers.
   private func arrived(_ bytes: UnsafeRawBufferPointer) -> Int {
     guard let flow else { return unsafe answer.bodyArrived(bytes) ? bytes.count : Int(CURL_WRITEFUNC_ERROR) }
-    guard let reader = flow.flow, answer.counts(streamedBytes + bytes.count) else { return Int(CURL_WRITEFUNC_ERROR) }
+    guard let reader = flow.flow, answer.isTooLarge == nil, answer.counts(streamedBytes + bytes.count) else {
+      return Int(CURL_WRITEFUNC_ERROR)
+    }
     if streamedBytes == 0 { ticket.resume(.success(head)) }
     guard unsafe reader.bring(bytes) else {
       isPaused = true

@@ -28,6 +28,7 @@ extension FHIRPagePart {
       if JSONScanner.matches("page", bytes, member.name) {
         page = Int(JSONScanner.text(bytes, member.value)) ?? 0
       } else if JSONScanner.matches("next", bytes, member.name) {
+        guard bytes[member.value.lowerBound] == UInt8(ascii: "\"") else { throw Mismatch() }
         // Without its quotes.
         next = JSONScanner.text(bytes, member.value.lowerBound + 1..<member.value.upperBound - 1)
       } else if JSONScanner.matches("lengths", bytes, member.name) {
@@ -44,7 +45,7 @@ extension FHIRPagePart {
     var number = 0
     for at in array.dropFirst() {
       let byte = bytes[at]
-      if byte >= 0x30, byte <= 0x39, number < 1 << 40 {
+      if byte >= 0x30, byte <= 0x39, number < 1 << 30 {
         number = number * 10 + Int(byte - 0x30)
       } else if number > 0, byte == UInt8(ascii: ",") || byte == UInt8(ascii: "]") {
         numbers.append(number)

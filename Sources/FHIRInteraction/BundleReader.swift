@@ -114,6 +114,8 @@ package struct BundleReader: Sendable {
   var finished: [BundleEntry] = []
   /// The next link, where it stands before the entries, as most servers write it.
   package internal(set) var nextLink: String?
+  /// Once a page: `entry` may stand in it often.
+  var hasLookedForLink = false
 
   package init(limits: Limits = Limits()) { self.limits = limits }
 

@@ -159,7 +159,8 @@ extension BundleReader {
     case .root:
       if depth == 1, lastKey == .entry {
         try moveOut(bytes, &cursor)
-        nextLink = nextLinkSoFar()
+        if !hasLookedForLink { nextLink = nextLinkSoFar() }
+        hasLookedForLink = true
         if isObject {
           note("entry-type", "entry is no array")
           try beginEntry(at: 2)

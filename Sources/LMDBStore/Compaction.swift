@@ -31,7 +31,6 @@ extension LMDBStore: StoreMaintenance {
       directory.withLock { $0?.remove(StoreDirectory.newDataName) }
       throw error
     }
-    try directory.withLock { (directory) throws(StoreError) -> Void? in try directory?.sync() }
     return Compaction(bytesBefore: bytesBefore, bytesAfter: try fileBytes(), records: facts.records)
   }
 

@@ -222,6 +222,8 @@ package final class LMDBStore: RecordStore {
       removeUnfinished(in: directory)
     }
     try directory.prepare(StoreDirectory.dataName)
+    // A process that ended between a rename and its sync has left a name that is not durable.
+    try directory.sync()
     try DataFile.check(directory.file(StoreDirectory.dataName))
   }
 

@@ -102,6 +102,8 @@ struct StoreDirectory: ~Copyable {
     guard unsafe renameat(directory, Self.newDataName, directory, Self.dataName) == 0 else {
       throw LMDBFailure(code: errno, operation: "name the data file")
     }
+    // Before anything can be committed to it.
+    guard fsync(directory) == 0 else { throw LMDBFailure(code: errno, operation: "sync the store's directory") }
   }
 
   /// Makes names durable.

@@ -113,20 +113,26 @@ struct FHIRSearch: ParsableCommand {
       }
     } catch {
       progress.end()
-      if let next = progress.next {
+      if let next = progress.next.map(Self.quotable) {
         Console.complain("fhirctl: the pages before this one are complete: --page '\(next)'\n")
       }
       throw error
     }
     progress.end()
     for finding in facts.findings ?? [] { Console.complain("finding: \(Text.printable(finding))\n") }
-    if let next = facts.next {
-      Console.complain("fhirctl: there are more pages\nhint: --all, or --page '\(Text.printable(next))'\n")
+    if let next = facts.next.map(Self.quotable) {
+      Console.complain("fhirctl: there are more pages\nhint: --all, or --page '\(next)'\n")
     }
-    guard !(facts.findings ?? []).contains(where: { $0.hasPrefix("paging: ") }) else {
+    let ends = ["paging: ", "next-elsewhere: "]
+    guard !(facts.findings ?? []).contains(where: { finding in ends.contains { finding.hasPrefix($0) } }) else {
       throw Failure("the search ended early", hint: "what was printed is good", exitStatus: 1)
     }
   }
+}
+
+extension FHIRSearch {
+  /// A server's link between single quotes, for a shell.
+  fileprivate static func quotable(_ link: String) -> String { Text.printable(link).replacing("'", with: "%27") }
 }
 
 /// Counts on standard error while resources go to a file or a pipe.

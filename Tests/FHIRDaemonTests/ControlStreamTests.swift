@@ -15,7 +15,8 @@ private final class Sender: Sendable {
   private let counts = Mutex(Counts())
   var now: Counts { counts.withLock { $0 } }
 
-  func commands(_ notices: Int, bytes: Int) -> ScriptedCommands {
+  /// - Parameter yields: between two notifications, so that the server takes them one by one.
+  func commands(_ notices: Int, bytes: Int, yields: Int = 0) -> ScriptedCommands {
     let filler = String(repeating: "x", count: bytes)
     return ScriptedCommands { [self] (call) throws(ControlError) in
       guard call.method == .fhirSearch else { return Array("{}".utf8) }
@@ -26,6 +27,7 @@ private final class Sender: Sendable {
           break
         }
         counts.withLock { $0.sent += 1 }
+        for _ in 0..<yields { await Task.yield() }
       }
       return Array("{\"done\":true}".utf8)
     }
@@ -49,9 +51,10 @@ private let searchLine = #"{"jsonrpc":"2.0","id":"s","method":"fhir.search","par
     }
   }
 
-  @Test func `a client that stops reading is waited for, however long, and nothing is lost`() async throws {
+  @Test(arguments: [0, 500])
+  func `a client that stops reading is waited for, however long, and nothing is lost`(yields: Int) async throws {
     let sender = Sender()
-    try await withServer(sender.commands(400, bytes: 50_000)) {
+    try await withServer(sender.commands(400, bytes: 50_000, yields: yields)) {
       $0.stallMax = .milliseconds(50)
     } _: { server in
       let client = try server.client()

@@ -103,6 +103,21 @@ struct StreamTests {
       let four = try await stage.control.stream(["max_resources": 4])
       #expect(four.ids == numbers(0..<4) && four.answer.result["matches"] == 4)
       #expect(four.answer.result["next"] == .null, "the rest of a page cannot be asked for: \(four.answer)")
+      // Of the last page, too, and what was included comes on top.
+      try await stage.server.rule([
+        "path": "/fhir/Patient",
+        "json": [
+          "resourceType": "Bundle", "type": "searchset",
+          "entry": [
+            ["resource": ["resourceType": "Patient", "id": "a"], "search": ["mode": "match"]],
+            ["resource": ["resourceType": "Patient", "id": "b"], "search": ["mode": "match"]],
+            ["resource": ["resourceType": "Group", "id": "g"], "search": ["mode": "include"]],
+          ],
+        ],
+      ])
+      let one = try await stage.control.stream(["resource_type": "Patient", "max_resources": 1])
+      #expect(one.ids == ["a", "g"], "\(one.notices.map(\.text))")
+      #expect(one.answer.result["complete"] == false && one.answer.result["matches"] == 1, "\(one.answer)")
       for (field, value) in [("max_pages", 0), ("max_resources", -1)] {
         let refused = try await stage.control.stream([field: .integer(Int64(value))])
         #expect(code(refused.answer) == .validationFailed, "\(refused.answer)")

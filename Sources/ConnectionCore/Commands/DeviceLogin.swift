@@ -91,10 +91,15 @@ extension Commands {
   private func adopt(_ token: GrantedToken, _ found: Versioned<PendingAuthorization>, _ address: RecordAddress) async {
     var redeeming = found.record
     redeeming.progress = .redeeming
-    // nil: somebody has cancelled it; what the server gave ends with its lifetime.
-    guard let generation = try? await engine.moveLogin(address, from: found.generation, to: redeeming) else { return }
-    let here = Versioned(redeeming, generation)
-    _ = await keep(token, redeeming, address, generation) { error in
+    var here = found
+    do {
+      // nil: somebody has cancelled it; what the server gave ends with its lifetime.
+      guard let generation = try await engine.moveLogin(address, from: found.generation, to: redeeming) else { return }
+      here = Versioned(redeeming, generation)
+    } catch {
+      // A store that does not take this may take the tokens a moment later: they are given once.
+    }
+    _ = await keep(token, here.record, address, here.generation) { [here] error in
       do throws(ControlError) { return .failure(try await fail(address, here, error, oauth: nil)) } catch {
         return .failure(error)
       }

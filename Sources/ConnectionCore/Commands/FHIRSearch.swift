@@ -176,10 +176,11 @@ extension Commands {
       var facts = facts(exchange)
       note(paging, action, &facts)
       // After a page of which only a part was wanted, the next one is not what follows.
-      facts.next = delivery.surplus == 0 ? paging.result.resume : nil
+      facts.next =
+        delivery.surplus == 0 ? paging.result.resume.flatMap { (try? Self.page($0, target)) == nil ? nil : $0 } : nil
       facts.matches = paging.result.matches - delivery.surplus
       facts.pages = paging.result.pages
-      facts.complete = action == .stop(.complete)
+      facts.complete = action == .stop(.complete) && delivery.surplus == 0
       switch paging.result.total {
       case .said(let number), .estimate(let number): facts.total = number
       case .unknown: break
@@ -208,14 +209,19 @@ extension Commands {
     }
     guard isSuccess else { return FHIRAttempt(reply: reply) }
     // A reader that is slow does not keep others from the server.
-    delivery.beginPage { [gates] in await gates.finished(pass) }
-    let head = reply.body.prefix(Self.headBytes)
-    guard try await delivery.take(Array(head), moreIsHere: true) else {
-      return FHIRAttempt(reply: reply, isWhole: isWhole)
+    delivery.beginPage { [gates] ahead in
+      await gates.finished(pass)
+      guard let ahead else { return }
+      Task { if let answer = await ahead.answer.value { await gates.finished(answer.admission.pass) } }
     }
+    let head = Array(reply.body.prefix(Self.headBytes))
     var rest: [UInt8]? = Array(reply.body.dropFirst(head.count))
+    // The rest is not kept: the head is enough to judge by.
+    if !isWhole { reply.body = head }
+    guard try await delivery.take(head, moreIsHere: true) else { return FHIRAttempt(reply: reply, isWhole: isWhole) }
     while let bytes = rest {
-      if stream.body.hasArrived {
+      // An answer that is looked at as a whole may ask for a pause yet.
+      if stream.body.hasArrived, !isWhole {
         await gates.finished(pass)
         askAhead(target, paging, delivery)
       }

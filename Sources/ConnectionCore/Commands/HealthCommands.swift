@@ -54,6 +54,11 @@ extension Commands {
   func checkHealth(_ parameters: ConnectionReference, _ caller: Caller) async throws(ControlError) -> HealthReport {
     let found = try directory.find(parameters.connection, for: .healthCheck, caller)
     guard await health.check(found.connection.record.baseURL) else {
+      guard found.connection.record.fields.health?.enabled == false else {
+        throw ControlError(
+          .overloaded, "the server of \(found.name.debugDescription) is not watched yet: the daemon is starting",
+          hint: "ask again in a moment", retryAfterSeconds: 1)
+      }
       throw ControlError(
         .validationFailed, "the server of \(found.name.debugDescription) is not watched: health.enabled is false",
         hint: "fhirctl connection update '\(found.name)' --health; or fhirctl connection test '\(found.name)'",

@@ -19,16 +19,22 @@ struct PageAhead {
 final class PageDelivery {
   /// One notification, in bytes; a longer resource goes alone.
   private static let noticeBytes = 128 << 10
+  /// A resource is carried whole.
+  private static var limits: BundleReader.Limits {
+    var limits = BundleReader.Limits()
+    limits.resourceBytes = Commands.answerBytesMax
+    return limits
+  }
 
   private let progress: any ProgressSink
   private var resourcesLeft: Int
   /// The next page, asked for when the present one has arrived and is still being read.
   var ahead: PageAhead.Asked?
   private var isAheadDecided = false
-  private var willWait: () async -> Void = {}
+  private var willWait: (PageAhead.Asked?) async -> Void = { _ in }
   /// From 1.
   private var number = 1
-  private var reader = BundleReader()
+  private var reader = BundleReader(limits: PageDelivery.limits)
   private(set) var tally = PageTally()
   /// Fingerprints of the present page after each entry, as far as it was ever read.
   private var seen: [UInt64] = []
@@ -70,10 +76,10 @@ final class PageDelivery {
   }
 
   /// The page comes, for the first time or again.
-  /// - Parameter willWait: called before the caller is waited for.
-  func beginPage(willWait: @escaping () async -> Void) {
+  /// - Parameter willWait: called before the caller is waited for, with what was asked for ahead.
+  func beginPage(willWait: @escaping (PageAhead.Asked?) async -> Void) {
     self.willWait = willWait
-    reader = BundleReader()
+    reader = BundleReader(limits: Self.limits)
     tally = PageTally()
     fault = nil
     // What waits to leave stays: it is counted as seen.
@@ -122,11 +128,13 @@ final class PageDelivery {
 
   private func put(_ entry: BundleEntry) async throws(HTTPFailure) {
     guard entry.role != .outcome, let line = entry.line else { return }
-    guard resourcesLeft > 0 else {
-      surplus += entry.role == .include ? 0 : 1
-      return
+    if entry.role != .include {
+      guard resourcesLeft > 0 else {
+        surplus += 1
+        return
+      }
+      resourcesLeft -= 1
     }
-    if entry.role != .include { resourcesLeft -= 1 }
     lines.append(line)
     bytes += line.count
     if bytes >= Self.noticeBytes { try await flush() }
@@ -150,7 +158,7 @@ final class PageDelivery {
   }
 
   private func send(_ members: [UInt8]) async throws(HTTPFailure) {
-    if !progress.hasRoom(for: members.count) { await willWait() }
+    if !progress.hasRoom(for: members.count) { await willWait(ahead) }
     guard await progress.send(members) else {
       throw HTTPFailure(.cancelled, detail: "the caller has left", mayHaveBeenSent: true)
     }

@@ -8,9 +8,16 @@ extension Commands {
     try directory.requireWhole(.storeCompact, caller)
     let begun = clock.now()
     let done: Compaction
-    do { done = try await store.compact() } catch {
+    // A token that a server has given must not wait behind a copy: what is under way is settled first.
+    await engine.holdAttempts()
+    let outcome: Result<Compaction, StoreError>
+    do { outcome = .success(try await store.compact()) } catch { outcome = .failure(error) }
+    await engine.resumeAttempts()
+    do { done = try outcome.get() } catch {
+      // Where it cannot be read any more the cleanup loop tries to write until it can.
+      if (try? store.facts()) == nil { await engine.noteStore(error) }
       log.record(
-        .error, "the store could not be compacted; it is as it was",
+        .error, "the store could not be compacted",
         [.event: "compaction_failed", .detail: error.sentence, .cure: error.cure])
       throw ControlError(error)
     }

@@ -96,10 +96,11 @@ extension Ledger {
   private func cacheTime(_ key: [UInt8]) -> Timestamp? {
     guard let id = ConnectionID(bytes: Array(key.prefix(ConnectionID.byteCount))) else { return nil }
     switch key.dropFirst(ConnectionID.byteCount).first {
-    case nil: return ((try? discovery(id)) ?? nil)?.discoveredAt
+    case nil: return nil  // what discovery found is small, and used as long as the connection is
     case Self.keySetMark: return ((try? keySet(id)) ?? nil)?.fetchedAt
     // The former document is kept as long as the present one.
-    case DocumentAge.present.rawValue, DocumentAge.previous.rawValue: return ((try? document(id)) ?? nil)?.fetchedAt
+    case DocumentAge.present.rawValue, DocumentAge.previous.rawValue:
+      return (((try? document(id)) ?? nil) ?? ((try? document(id, .previous)) ?? nil))?.fetchedAt
     default: return nil  // a later version's
     }
   }

@@ -27,10 +27,12 @@ package actor Engine {
   let book: AccessBook
   let scheduler: any RefreshScheduler
   let source: any TokenSource
-  private var options: Options
+  var options: Options
 
   var runs: [GrantKey: GrantRun] = [:]
-  private(set) var gates: EndpointGates
+  var gates: EndpointGates
+  /// Who wants no new token requests for a while.
+  var holders = 0
   private var refusals = TokenRefusals()
   private var serials: UInt64 = 0
   private var isStopping = false
@@ -122,7 +124,7 @@ package actor Engine {
   package func apply(_ options: Options) {
     self.options = options
     gates.perEndpointMax = options.concurrencyPerHost
-    gates.totalMax = options.concurrency
+    if holders == 0 { gates.totalMax = options.concurrency }
   }
 
   /// Whether a refresh of this grant is under way.
@@ -134,9 +136,7 @@ package actor Engine {
   package var refreshesUnderWay: Int { gates.underWay }
 
   package var storeState: StoreError? { storeTrouble }
-
   package var unreadableCount: Int { unreadable.count }
-
   /// Told once for each record; the count stays until the record is gone.
   package func noteUnreadable(_ address: RecordAddress, _ error: LedgerError) {
     guard unreadable.insert(address).inserted else { return }
@@ -261,7 +261,7 @@ package actor Engine {
   }
 
   /// Asks the gate; whoever has to wait there comes back by `leaveGate`.
-  private func enter(_ key: GrantKey) {
+  func enter(_ key: GrantKey) {
     guard let run = runs[key] else { return }
     switch gates.enter(run.endpoint, key, urgent: !run.waiters.isEmpty, at: clock.now()) {
     case .admitted:

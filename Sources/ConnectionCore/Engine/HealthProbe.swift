@@ -167,6 +167,10 @@ package struct HealthProbe: Sendable {
   ) -> MetadataFinding {
     guard !Self.isTrouble(reply.status) else { return .unread("the server answers with HTTP \(reply.status)") }
     if reply.status == 304 {
+      // Of an answer to a question that was not asked nothing follows.
+      guard stored?.entityTag ?? stored?.lastModified ?? memory.etag ?? memory.lastModified != nil else {
+        return .trouble("answers 304 (not modified) to a request that set no condition")
+      }
       memory.sawDocument = true
       return .readable
     }

@@ -36,7 +36,8 @@ extension Authorizer {
   private func fetchKeySet(
     of issuer: String, _ id: ConnectionID, _ connection: ConnectionRecord, _ stored: KeySetRecord?
   ) async -> KeySetRecord? {
-    if let known = ((try? ledger.discovery(id)) ?? nil)?.endpoints["jwks_uri"]?.url,
+    if let discovery = (try? ledger.discovery(id)) ?? nil, discovery.fits(connection),
+      discovery.issuer == nil || discovery.issuer == issuer, let known = discovery.endpoints["jwks_uri"]?.url,
       let set = await fetchKeySet(of: issuer, at: known, connection, stored)
     {
       return set
@@ -46,7 +47,9 @@ extension Authorizer {
     guard isAllowed(configuration),
       let reply = try? await exchange.get(configuration, accept: "application/json", for: connection),
       (200...299).contains(reply.status),
-      let url = try? JSONDocument(reply.body, limits: .small).root["jwks_uri"]?.string
+      let document = try? JSONDocument(reply.body, limits: .small).root,
+      // OpenID Connect Discovery 4.3.
+      document["issuer"]?.string == issuer, let url = document["jwks_uri"]?.string
     else { return nil }
     return await fetchKeySet(of: issuer, at: url, connection, stored)
   }

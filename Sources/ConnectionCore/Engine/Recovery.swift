@@ -6,7 +6,11 @@ extension Engine {
   /// Settles what a killed process left under way. A client-credentials request that was lost costs nothing: the grant
   /// is simply due again. A refresh token that was on its way may be used up: the replay policy says what comes next.
   package func recover() async throws(LedgerError) {
+    try await settleFlights()
     try await endLostLogins()
+  }
+
+  private func settleFlights() async throws(LedgerError) {
     let left = try ledger.page(of: .inflight, after: nil, limit: Self.recoveryMax)
     guard !left.isEmpty else { return }
     var lost = 0

@@ -59,6 +59,9 @@ package struct HealthRecord: Sendable, Equatable {
     return out.bytes
   }
 
+  /// No server is left alone for longer, whatever it asked for.
+  private static let restMax = RetryAfter.max
+
   package init(_ bytes: UnsafeRawBufferPointer, on clock: some Clock) throws(RecordMalformed) {
     let fields = try RecordReader(bytes)
     func state(_ tag: UInt8) -> HealthState { fields.bytes(tag)?.first.flatMap { HealthState(code: $0) } ?? .unknown }
@@ -68,6 +71,8 @@ package struct HealthRecord: Sendable, Equatable {
       else { return nil }
       return instant
     }
+    // A clock that was ahead must not keep a server from being asked.
+    func past(_ tag: UInt8) -> Instant? { instant(tag).map { min($0, clock.now()) } }
     func document(_ tag: UInt8) -> ProbeDocument? { fields.bytes(tag)?.first.flatMap(ProbeDocument.init(rawValue:)) }
     baseURL = try fields.required(fields.text(Tag.baseURL), "base URL")
     savedAt = Timestamp(milliseconds: try fields.required(fields.milliseconds(Tag.savedAt), "time"))
@@ -80,14 +85,14 @@ package struct HealthRecord: Sendable, Equatable {
     memory.sawDocument = fields.bytes(Tag.sawDocument) == [1]
     watch = ServerWatch(
       server: HealthMachine(
-        track: HealthTrack(state: state(Tag.state), since: instant(Tag.since), reason: fields.text(Tag.reason)),
-        lastProbeAt: instant(Tag.lastProbeAt),
+        track: HealthTrack(state: state(Tag.state), since: past(Tag.since), reason: fields.text(Tag.reason)),
+        lastProbeAt: past(Tag.lastProbeAt),
         latency: fields.milliseconds(Tag.latency).map { Instant.Span(milliseconds: $0) },
         detail: fields.text(Tag.detail)),
       metadata: HealthTrack(
-        state: state(Tag.metadataState), since: instant(Tag.metadataSince), reason: fields.text(Tag.metadataReason)),
-      lastReadAt: instant(Tag.lastReadAt), document: document(Tag.document), choice: fields.text(Tag.choice),
-      restUntil: instant(Tag.restUntil),
+        state: state(Tag.metadataState), since: past(Tag.metadataSince), reason: fields.text(Tag.metadataReason)),
+      lastReadAt: past(Tag.lastReadAt), document: document(Tag.document), choice: fields.text(Tag.choice),
+      restUntil: instant(Tag.restUntil).map { min($0, clock.now() + Self.restMax) },
       history: HealthHistory(
         days: try HealthHistory.Day.list(fields.bytes(Tag.days) ?? []),
         changes: try HealthHistory.Change.list(fields.bytes(Tag.changes) ?? []),

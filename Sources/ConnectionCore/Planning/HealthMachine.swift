@@ -67,7 +67,9 @@ package struct HealthTrack: Sendable, Equatable {
       agreeing = 0
       return nil
     }
-    agreeing = candidate == finding ? agreeing + 1 : 1
+    // A server that is down and degraded by turns is not well.
+    let isSame = candidate == finding || (candidate?.isTrouble == true && finding.isTrouble)
+    agreeing = isSame ? agreeing + 1 : 1
     candidate = finding
     guard state == .unknown || agreeing >= Self.findingsToChange else { return nil }
     let former = state
@@ -123,4 +125,8 @@ package struct HealthMachine: Sendable, Equatable {
     let jittered = Int64(Double(base) * (0.9 + 0.2 * chance))
     return max(Instant.Span(milliseconds: jittered), Self.shortestWait)
   }
+}
+
+extension HealthState {
+  fileprivate var isTrouble: Bool { self == .degraded || self == .down }
 }

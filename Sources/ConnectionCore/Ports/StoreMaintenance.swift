@@ -26,7 +26,7 @@ extension RecordBatch {
   package enum Purpose: Int, Sendable, CaseIterable {
     /// What a server can be asked for again.
     case cache = 90
-    /// Connections, rules, logins that begin.
+    /// Connections, rules, keys.
     case ordinary = 95
     /// Tokens and the grants that they belong to: a server counts them as given. And what only deletes.
     case essential = 100
@@ -39,8 +39,9 @@ extension RecordBatch {
       // One of these decides for the whole batch.
       case .connections, .names, .access, .keys: return .ordinary
       // A login's end stands beside its tokens, discovery beside a refresh.
-      case .grants, .tokens, .refresh, .inflight, .meta: purpose = .essential
-      case .pending, .jobs, .audit, .health: purpose = purpose == .essential ? .essential : .ordinary
+      // Of logins there are few, and what a login under way brings is given once.
+      case .grants, .tokens, .refresh, .inflight, .pending, .meta: purpose = .essential
+      case .jobs, .audit, .health: purpose = purpose == .essential ? .essential : .ordinary
       case .capabilities: purpose = purpose ?? .cache
       }
     }

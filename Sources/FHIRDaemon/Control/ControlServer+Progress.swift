@@ -96,6 +96,10 @@ extension ControlServer {
 
   private func deliver(_ progress: ControlProgress, to client: ClientConnection) {
     guard let id = client.underWay[progress.serial]?.id else { return progress.end() }
+    guard client.output.count < options.outputBytesHigh else {
+      client.stalled.insert(progress.serial)
+      return
+    }
     let isDone = progress.drain { members in
       lendOutput(to: client)
       client.output.appendProgress(id: id, members)

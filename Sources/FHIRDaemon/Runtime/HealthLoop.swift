@@ -133,6 +133,7 @@ actor HealthLoop {
     places[id] = url
     guard server.prober != nil else {
       planner.remove(url)
+      resumeWaiters(of: url)
       return false
     }
     // A change may be the cure; but what was asked a moment ago, also by the process before, is not asked at once.
@@ -147,8 +148,8 @@ actor HealthLoop {
     servers[url]?.watchers[id] = nil
     guard let server = servers[url], server.prober == nil else { return }
     planner.remove(url)
-    guard server.watchers.isEmpty else { return }
     resumeWaiters(of: url)
+    guard server.watchers.isEmpty else { return }
     servers[url] = nil
     await erase(url)
   }
@@ -162,12 +163,25 @@ actor HealthLoop {
     timer?.arm(afterMilliseconds: max(0, (min(next ?? now + Self.idleWait, now + Self.idleWait) - now).milliseconds))
   }
 
+  /// One of the watchers, as the ledger knows it now: a connection that was changed or deleted while this actor heard of an
+  /// older state of it watches no longer.
+  private func prober(of url: String) -> ConnectionID? {
+    for (id, watcher) in servers[url]?.watchers ?? [:] where watcher.isEnabled {
+      // One that does not open may open again.
+      guard let found = try? ledger.connection(id) else { continue }
+      if found.record.baseURL == url { return id }
+      servers[url]?.watchers[id] = nil
+    }
+    resumeWaiters(of: url)
+    return nil
+  }
+
   private func look() async {
     guard timer != nil else { return }
     let (due, _) = planner.due(at: clock.now(), limit: Self.concurrency - probing.count)
     for url in due {
       // The end of the probe under way plans the next one.
-      guard let server = servers[url], !probing.contains(url), let id = server.prober else { continue }
+      guard !probing.contains(url), let id = prober(of: url), let server = servers[url] else { continue }
       probing.insert(url)
       let memory = server.watch.memory
       Task {
