@@ -226,6 +226,34 @@ private struct Rig {
     #expect(try rig.ledger.health("https://h/R4", on: rig.clock)?.watch.server.state == .healthy)
   }
 
+  @Test func `a watcher that is gone or does not open keeps nobody from being probed, now or later`() async throws {
+    let rig = Rig()
+    let loop = try await rig.loop()
+    let (ghost, old) = try await rig.connection(1)
+    let (id, record) = try await rig.connection(2)
+    // Deleted, and heard of as it was before.
+    try await rig.ledger.commit(RecordBatch(writes: [.delete(Ledger.connectionAddress(ghost))]))
+    await loop.connectionChanged(ghost, old)
+    await loop.connectionChanged(id, record)
+    #expect(await rig.probe(loop).state == .healthy)
+    let asked = rig.server.asked.count
+    // Nobody's record opens for a while: the server keeps its turn.
+    let whole = try rig.store.value(at: Ledger.connectionAddress(id))
+    rig.store.put(Ledger.connectionAddress(id), [UInt8](repeating: 9, count: 80))
+    _ = await rig.probe(loop)
+    #expect(rig.server.asked.count == asked)
+    rig.store.put(Ledger.connectionAddress(id), try #require(whole))
+    rig.clock.advance(400)
+    await loop.connectionChanged(ghost, nil)
+    let deadline = ContinuousClock.now + .seconds(30)
+    while rig.server.asked.count == asked, ContinuousClock.now < deadline {
+      await loop.ping()
+      try await Task.sleep(for: .milliseconds(5))  // a poll with a deadline
+    }
+    #expect(rig.server.asked.count > asked)
+    await loop.stop()
+  }
+
   @Test func `no key of the table has a server's address in clear`() async throws {
     let rig = Rig()
     let loop = try await rig.loop()

@@ -83,6 +83,31 @@ struct CompactionTests {
     }
   }
 
+  @Test func `a token that is being obtained is stored before the store is compacted, and nobody is left waiting`()
+    async throws
+  {
+    try await onStage { stage in
+      for name in ["first", "next"] {
+        try await stage.create(name, ["refresh": ["mode": "on_demand", "min_interval_seconds": 1]])
+      }
+      try await stage.server.rule(["path": "/token", "times": 1, "hold": "gate"])
+      let first = try await stage.control.begin("token.get", ["connection": "first"])
+      _ = try await eventually("the request is under way") {
+        try await stage.server.inFlight(path: "/token") == 1 ? true : nil
+      }
+      let compacting = try await stage.control.begin("store.compact")
+      // Whoever asks now waits for the compaction, or was quicker.
+      let next = try await stage.control.begin("token.get", ["connection": "next"])
+      for _ in 0..<300 { try await stage.control.result("server.info") }
+      #expect(!stage.daemon.tail.contains("store_compacted"))
+      try await stage.server.release("gate")
+      for id in [first, compacting, next] {
+        let answer = try await stage.control.answer(to: id)
+        #expect(answer.succeeded, "\(answer)")
+      }
+    }
+  }
+
   @Test(.timeLimit(.minutes(3)))
   func `a daemon that is killed while it compacts has lost nothing`() async throws {
     try await onStage { stage in

@@ -194,6 +194,21 @@ struct StreamTests {
     }
   }
 
+  @Test func `R9.15 a compressed page streams like any other, to a slow reader too`() async throws {
+    try await connected { stage in
+      try await stage.server.rule([
+        "path": "/fhir/Basic", "gzip": true, "bundle": ["entries": 400, "entry_bytes": 50_000],
+      ])
+      let control = try await stage.daemon.connect()
+      let id = try await control.begin("fhir.search", ["connection": "c", "resource_type": "Basic", "stream": true])
+      _ = try await eventually("the whole page has left the server") {
+        try await stage.server.log(path: "/fhir/Basic").last?["outcome"] == "answered" ? true : nil
+      }
+      let stream = try await control.rest(of: id)
+      #expect(stream.ids == numbers(0..<400) && stream.answer.result["complete"] == true, "\(stream.answer)")
+    }
+  }
+
   @Test func `when the caller leaves, the server is left`() async throws {
     try await connected { stage in
       try await pages([600], bytes: 100_000, stage)

@@ -123,3 +123,16 @@ final class Progress: Sendable {
   let done = Atomic<Bool>(false)
   let reads = Atomic<Int>(0)
 }
+
+extension LMDBStore {
+  /// Reads the pair of records that every batch of a test writes with one value: never half of a batch, never an older one.
+  /// - Returns: their generation.
+  func readTwins(since before: UInt64) throws -> UInt64 {
+    let page = try page(of: .tokens, prefix: [], after: nil, limit: 2)
+    try #require(page.count == 2)
+    #expect(page[0].value == page[1].value)
+    let generation = try #require(SealedHeader(page[0].value)).generation
+    #expect(generation >= before)
+    return generation
+  }
+}

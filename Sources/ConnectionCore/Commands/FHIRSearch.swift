@@ -62,7 +62,7 @@ extension Commands {
     } catch { throw ControlError(error, field: "params") }
   }
 
-  /// More than any page of a search that is meant: what ends a server that never ends.
+  /// More than any search that is meant: what ends a server that never ends.
   private static var streamBytesMax: Int { 64 << 30 }
 
   private static func limits(_ parameters: FHIRSearchParameters) throws(ControlError) -> Paging.Limits {

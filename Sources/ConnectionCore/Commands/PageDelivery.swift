@@ -17,7 +17,7 @@ struct PageAhead {
 
 /// Of one search; not shared.
 final class PageDelivery {
-  /// One notification, in bytes; a longer resource goes alone.
+  /// Resources of so many bytes leave in one notification, the last one of them whole.
   private static let noticeBytes = 128 << 10
   /// A resource is carried whole.
   private static var limits: BundleReader.Limits {
@@ -56,7 +56,7 @@ final class PageDelivery {
     return link
   }
 
-  /// The page that was asked for ahead, if it is this one. nil: it is asked for now.
+  /// The page that was asked for ahead, if it is this one; nil: it was not.
   func takeAhead(_ url: String) async -> PageAhead? {
     guard let asked = ahead, asked.url == url else { return nil }
     ahead = nil

@@ -7,8 +7,9 @@ extension Engine {
   private static let settleMax = Instant.Span.seconds(120)
   private static let settlePause = Instant.Span.milliseconds(20)
 
-  /// From now on requests wait for their turn. Returns when those that were sent are stored; tokens at hand are served all
-  /// the time. `resumeAttempts` must follow.
+  /// From now on requests wait for their turn. Returns when those that were sent are stored, or after `settleMax`: what is
+  /// not stored by then waits for a store that takes nothing. Tokens at hand are served all the time. `resumeAttempts` must
+  /// follow.
   package func holdAttempts() async {
     holders += 1
     gates.totalMax = 0

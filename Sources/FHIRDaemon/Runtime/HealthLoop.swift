@@ -45,8 +45,8 @@ actor HealthLoop {
       self.savedAt = savedAt
     }
 
-    /// One of the connections that want it watched.
-    fileprivate var prober: ConnectionID? { watchers.first { $0.value.isEnabled }?.key }
+    /// One of the connections wants it watched.
+    fileprivate var isWatched: Bool { watchers.values.contains(where: \.isEnabled) }
 
     /// A window of one connection counts for its server.
     fileprivate func maintenance(at time: Timestamp) -> Range<Timestamp>? {
@@ -127,11 +127,11 @@ actor HealthLoop {
   private func place(_ id: ConnectionID, _ record: ConnectionRecord, firstAt: Instant) -> Bool {
     let url = record.baseURL
     var server = servers[url] ?? restored(url)
-    let wasWatched = server.prober != nil
+    let wasWatched = server.isWatched
     server.watchers[id] = Watcher(record)
     servers[url] = server
     places[id] = url
-    guard server.prober != nil else {
+    guard server.isWatched else {
       planner.remove(url)
       resumeWaiters(of: url)
       return false
@@ -146,7 +146,7 @@ actor HealthLoop {
   /// The connection points elsewhere, or is gone.
   private func leave(_ id: ConnectionID, _ url: String) async {
     servers[url]?.watchers[id] = nil
-    guard let server = servers[url], server.prober == nil else { return }
+    guard let server = servers[url], !server.isWatched else { return }
     planner.remove(url)
     resumeWaiters(of: url)
     guard server.watchers.isEmpty else { return }
@@ -164,14 +164,17 @@ actor HealthLoop {
   }
 
   /// One of the watchers, as the ledger knows it now: a connection that was changed or deleted while this actor heard of an
-  /// older state of it watches no longer.
-  private func prober(of url: String) -> ConnectionID? {
+  /// older state of it watches no longer. nil: none can be asked for now; the server has its next turn.
+  private func prober(of url: String) async -> ConnectionID? {
     for (id, watcher) in servers[url]?.watchers ?? [:] where watcher.isEnabled {
+      let found: Versioned<ConnectionRecord>?
       // One that does not open may open again.
-      guard let found = try? ledger.connection(id) else { continue }
-      if found.record.baseURL == url { return id }
-      servers[url]?.watchers[id] = nil
+      do { found = try ledger.connection(id) } catch { continue }
+      if found?.record.baseURL == url { return id }
+      if places[id] == url { places[id] = nil }
+      await leave(id, url)
     }
+    if let server = servers[url], server.isWatched { planner.set(url, at: next(server)) }
     resumeWaiters(of: url)
     return nil
   }
@@ -180,8 +183,9 @@ actor HealthLoop {
     guard timer != nil else { return }
     let (due, _) = planner.due(at: clock.now(), limit: Self.concurrency - probing.count)
     for url in due {
-      // The end of the probe under way plans the next one.
-      guard !probing.contains(url), let id = prober(of: url), let server = servers[url] else { continue }
+      // The end of the probe under way plans the next one; one may have begun while a watcher was looked for.
+      guard !probing.contains(url), let id = await prober(of: url), !probing.contains(url), let server = servers[url]
+      else { continue }
       probing.insert(url)
       let memory = server.watch.memory
       Task {
@@ -207,7 +211,7 @@ actor HealthLoop {
         inMaintenance: server.maintenance(at: wall) != nil)
     }
     servers[url] = server
-    planner.set(url, at: server.prober == nil ? nil : next(server))
+    planner.set(url, at: server.isWatched ? next(server) : nil)
     resumeWaiters(of: url)
     for change in changes { tell(url, change, connections: server.watchers.count) }
     if !changes.isEmpty { changed() }
@@ -250,7 +254,7 @@ actor HealthLoop {
   /// The server is probed now, once, whoever asks meanwhile; or the last result has to do.
   /// - Returns: false: nobody watches this server.
   func check(_ url: String) async -> Bool {
-    guard let server = servers[url], server.prober != nil else { return false }
+    guard let server = servers[url], server.isWatched else { return false }
     if !probing.contains(url) {
       guard server.watch.mayBeAsked(at: clock.now(), floor: Self.checkFloor) else { return true }
       planner.set(url, at: clock.now())
@@ -289,7 +293,7 @@ actor HealthLoop {
   }
 
   func health(of baseURL: String) -> ServerHealth {
-    guard let server = servers[baseURL], server.prober != nil else { return ServerHealth(state: .off) }
+    guard let server = servers[baseURL], server.isWatched else { return ServerHealth(state: .off) }
     let machine = server.watch.server
     var health = ServerHealth(state: machine.state)
     health.reason = machine.track.reason
@@ -306,7 +310,7 @@ actor HealthLoop {
   }
 
   func metadata(of baseURL: String) -> MetadataHealth {
-    guard let server = servers[baseURL], server.prober != nil else { return MetadataHealth(state: .off) }
+    guard let server = servers[baseURL], server.isWatched else { return MetadataHealth(state: .off) }
     let track = server.watch.metadata
     var health = MetadataHealth(state: track.state)
     health.reason = track.reason
@@ -323,7 +327,7 @@ actor HealthLoop {
 
   func counts() -> [String: Int] {
     servers.values.reduce(into: [:]) { counts, server in
-      guard server.prober != nil else { return }
+      guard server.isWatched else { return }
       let state = maintenance(server) == nil ? server.watch.server.state : .maintenance
       counts[state.rawValue, default: 0] += 1
     }
